@@ -1,0 +1,1 @@
+"""Kömek: the exchange through which Red Crescent societies share stock and volunteers."""

@@ -1,0 +1,1 @@
+"""The catalogue: items, packs, substitutes and skills, in seven languages."""

@@ -1,0 +1,60 @@
+"""Settings, read once from the environment (`KOMEK_*`)."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator may set. Times are in seconds, sizes in bytes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".komek")
+    database_url: str | None = None
+    workers: int = 1
+    pool_size: int = 16
+    pool_wait: float = 5.0
+    statement_timeout: float = 15.0
+    lock_timeout: float = 10.0
+    body_limit: int = 1_048_576
+    body_timeout: float = 20.0
+    key_cache: float = 2.0
+    offer_days: int = 7
+    log_level: str = "info"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings; raises ValueError that names the variable which cannot be read."""
+        env = os.environ if env is None else env
+
+        def number(name: str, default: float, least: float, most: float) -> float:
+            raw = env.get(f"KOMEK_{name}", "").strip()
+            if not raw:
+                return default
+            try:
+                value = float(raw)
+            except ValueError:
+                raise ValueError(f"KOMEK_{name} must be a number, not {raw!r}") from None
+            if not least <= value <= most:
+                raise ValueError(f"KOMEK_{name} must lie between {least:g} and {most:g}")
+            return value
+
+        return cls(
+            host=env.get("KOMEK_HOST") or cls.host,
+            port=int(number("PORT", cls.port, 0, 65535)),
+            data_dir=Path(env.get("KOMEK_DATA_DIR") or cls.data_dir),
+            database_url=env.get("KOMEK_DATABASE_URL") or None,
+            workers=int(number("WORKERS", cls.workers, 1, 64)),
+            pool_size=int(number("POOL_SIZE", cls.pool_size, 2, 200)),
+            pool_wait=number("POOL_WAIT", cls.pool_wait, 0.1, 60),
+            statement_timeout=number("STATEMENT_TIMEOUT", cls.statement_timeout, 1, 600),
+            lock_timeout=number("LOCK_TIMEOUT", cls.lock_timeout, 1, 600),
+            body_limit=int(number("BODY_LIMIT", cls.body_limit, 1024, 1 << 30)),
+            body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
+            key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
+            offer_days=int(number("OFFER_DAYS", cls.offer_days, 1, 90)),
+            log_level=(env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower(),
+        )

@@ -1,0 +1,1 @@
+"""Consignments: journeys of goods, from dispatch to receipt."""

@@ -1,0 +1,164 @@
+"""The engine, the transaction of a call, and what the database's refusals mean.
+
+`Tx` is the connection of a writing call: one transaction, opened before the call's code runs and
+committed before the answer leaves (app/calls.py). `ReadTx` is the connection of a reading call: no
+transaction, because BEGIN and COMMIT cost two round trips that a single SELECT does not need.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import Depends, Request
+from sqlalchemy import MetaData
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from app.config import Settings
+from app.errors import AppError
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# A constraint is the last line behind a rule that the code checks first, so most of these answer
+# only in a race. They are named here once, so that no violated constraint ends as a 500.
+CONSTRAINTS: dict[str, tuple[str, str]] = {
+    "ck_lots_ceiling": ("insufficient_stock", "The lot cannot promise that much any more."),
+    "uq_emergencies_glide": ("already_exists", "An emergency with this GLIDE number exists."),
+    "uq_requests_society_ref": ("already_exists", "You have a request with this `ref` already."),
+    "uq_sites_society_ref": ("conflict", "The site was created by another call at this moment."),
+    "uq_lots_society_ref": ("conflict", "The lot was created by another call at this moment."),
+    "uq_pools_society_ref": ("conflict", "The pool was created by another call at this moment."),
+    "ck_request_lines_accepted": ("over_accepted", "This would accept more than was requested."),
+    "ck_offer_lines_planned": ("over_planned", "More than is accepted and still to send."),
+}
+
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+_RETRY = {"Retry-After": "1"}
+
+
+def _dsn(url: str) -> str:
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+async def connect(url: str, settings: dict[str, str], *, timeout: float = 10) -> Any:
+    """One connection outside the pool. `url` may name several hosts; the primary is found."""
+    return await asyncpg.connect(
+        _dsn(url),
+        server_settings=settings,
+        target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+        timeout=timeout,
+    )
+
+
+class Database:
+    """The pool of connections of one process."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+
+        def milliseconds(seconds: float) -> str:
+            return str(int(seconds * 1000))
+
+        session = {
+            "timezone": "UTC",
+            "application_name": "komek",
+            "statement_timeout": milliseconds(settings.statement_timeout),
+            "lock_timeout": milliseconds(settings.lock_timeout),
+            # A transaction that a dead process leaves open would hold its locks, and the
+            # ledger's order waits for the oldest transaction of the whole cluster.
+            "idle_in_transaction_session_timeout": milliseconds(settings.statement_timeout),
+            # Compiling costs more than any statement of ours takes.
+            "jit": "off",
+        }
+
+        async def open_connection() -> Any:
+            return await connect(url, session, timeout=settings.pool_wait)
+
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=open_connection,
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=settings.pool_wait,
+            connect_args={"prepared_statement_cache_size": 500},
+        )
+        self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back when anything is raised.
+
+        Raises AppError for what the database refuses.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout, *_LOST) as error:
+            raise refusal(error) from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single SELECTs, without a transaction around them."""
+        try:
+            async with self._plain.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout, *_LOST) as error:
+            raise refusal(error) from error
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+
+def refusal(error: BaseException) -> BaseException:
+    """What an error of the database means to the caller; the error itself where it is ours."""
+    if isinstance(error, PoolTimeout):
+        return AppError("busy", "No database connection came free in time.", headers=_RETRY)
+    driver = getattr(error, "driver_exception", error)
+    if isinstance(error, IntegrityError):
+        name = getattr(driver, "constraint_name", None)
+        if name in CONSTRAINTS:
+            return AppError(*CONSTRAINTS[name])
+        return error
+    if isinstance(driver, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+        return AppError("busy", "Two calls stood in each other's way.", headers=_RETRY)
+    if isinstance(driver, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
+        return AppError("busy", "A lock or a statement took too long.", headers=_RETRY)
+    if isinstance(
+        driver,
+        asyncpg.CannotConnectNowError
+        | asyncpg.AdminShutdownError
+        | asyncpg.CrashShutdownError
+        | asyncpg.TooManyConnectionsError
+        | asyncpg.IdleInTransactionSessionTimeoutError
+        | asyncpg.ReadOnlySQLTransactionError
+        | asyncpg.TargetServerAttributeNotMatched,
+    ) or isinstance(driver, _LOST):
+        return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
+    if isinstance(error, InterfaceError | OperationalError):
+        return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
+    return error
+
+
+async def _connection(request: Request) -> AsyncConnection:
+    connection: AsyncConnection = request.state.connection
+    return connection
+
+
+Tx = Annotated[AsyncConnection, Depends(_connection)]
+ReadTx = Annotated[AsyncConnection, Depends(_connection)]

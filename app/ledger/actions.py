@@ -1,0 +1,119 @@
+"""record(): the audit trail, the event feed and the outbox are one thing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import chance, clock, ids
+from app.ledger import rules, store
+from app.ledger.sealing import wake
+
+SECRETARIAT = "secretariat"
+"""Stands in an audience for whichever society runs the network's master data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and on whose behalf: a client (None: the exchange itself) of a society."""
+
+    society: str
+    client: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened.
+
+    `type` is `<subject>.<verb in the past>`. `moves` are what it adds to balances, each
+    `(account, figure, by)`, so that the ledger alone proves every figure. `audience` lists who may
+    see the content (None: everybody). `private` is for the acting society alone; the content holds
+    a commitment to it. No personal data, ever.
+    """
+
+    type: str
+    subject: UUID | str
+    data: Mapping[str, Any]
+    moves: Sequence[tuple[str, str, int]] = ()
+    audience: Sequence[str] | None = None
+    private: Mapping[str, Any] | None = None
+
+
+async def record(tx: AsyncConnection, actor: Actor, *facts: Fact) -> None:
+    """Write what happened into the transaction of the change itself.
+
+    Either both are there after a crash or neither: nothing is sent, queued or logged beside it.
+    """
+    if not facts:
+        return
+    at = clock.text(clock.now())
+    rows = [_row(actor, at, fact) for fact in facts]
+    await store.append(tx, json.dumps(rows, ensure_ascii=False))
+    wake()
+
+
+def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
+    record_id = str(ids.new_id())
+    data = dict(fact.data)
+    data["actor"] = str(actor.client) if actor.client else "exchange"
+    if fact.moves:
+        data["moves"] = [
+            {"account": account, "figure": figure, "by": by}
+            for account, figure, by in fact.moves
+            if by
+        ]
+    private = None
+    if fact.private is not None:
+        salt = chance.random_bytes(32)
+        sealed = rules.canonical(fact.private)
+        data["private_commitment"] = rules.commitment(salt, sealed).hex()
+        private = json.dumps({"salt": salt.hex(), "content": dict(fact.private)})
+    content = rules.canonical(
+        {
+            "id": record_id,
+            "type": fact.type,
+            "at": at,
+            "society": actor.society,
+            "subject": {"type": fact.type.split(".", 1)[0], "id": str(fact.subject)},
+            "data": data,
+        }
+    )
+    salt = chance.random_bytes(32)
+    return {
+        "id": record_id,
+        "type": fact.type,
+        "at": at,
+        "society": actor.society,
+        "client": str(actor.client) if actor.client else None,
+        "content": content.decode(),
+        "salt": salt.hex(),
+        "commitment": rules.commitment(salt, content).hex(),
+        "audience": list(fact.audience) if fact.audience is not None else None,
+        "private": private,
+    }
+
+
+async def read_feed(
+    tx: AsyncConnection,
+    *,
+    society: str,
+    eyes: Sequence[str],
+    after: int,
+    limit: int,
+    types: Sequence[str] | None = None,
+) -> tuple[str | None, int | None, int]:
+    """A page of the feed as one reader sees it: JSON text, last seq, count."""
+    return await store.feed(tx, society=society, eyes=eyes, after=after, limit=limit, types=types)
+
+
+async def chain_head(tx: AsyncConnection) -> tuple[int, str]:
+    """The last seq and hash: what a member keeps, to prove later that nothing was rewritten."""
+    return await store.head(tx)
+
+
+async def sealing_lag(tx: AsyncConnection) -> tuple[float, int]:
+    """How old the oldest unsealed record is (seconds), and how many there are."""
+    return await store.lag(tx)

@@ -1,0 +1,25 @@
+"""Commitments and the hash chain: pure, and the same for whoever checks them."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+FIRST_PREVIOUS = bytes(32)
+"""The hash before the first record: 32 zero bytes."""
+
+
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """RFC 8785 canonical JSON of `{id, type, at, society, subject, data}`."""
+    return rfc8785.dumps(dict(content))
+
+
+def commitment(salt: bytes, content: bytes) -> bytes:
+    """SHA-256(salt ‖ canonical content): binds the operator to what a sealed envelope holds."""
+    return hashlib.sha256(salt + content).digest()
+
+
+def chained(previous: bytes, seq: int, committed: bytes) -> bytes:
+    """SHA-256(previous hash ‖ seq as 8 bytes big-endian ‖ commitment)."""
+    return hashlib.sha256(previous + seq.to_bytes(8, "big") + committed).digest()

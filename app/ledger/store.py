@@ -1,0 +1,165 @@
+"""The ledger's two append-only tables and the SQL that writes and reads them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import metadata
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # Drawn when the record is written, which is after every lock of its transaction was taken:
+    # of two transactions that stood in each other's way, the first to commit has the smaller n.
+    Column("n", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("society", Text, nullable=False),
+    Column("client", Uuid),
+    # Canonical JSON, kept as the very text that the commitment covers.
+    Column("content", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("commitment", LargeBinary, nullable=False),
+    # Who may see the content: society codes and `secretariat`; null is everybody.
+    Column("audience", ARRAY(Text)),
+    # What only the acting society may see; its own commitment stands in the content.
+    Column("private", Text),
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("record", Uuid, ForeignKey("records.id"), nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Index("ix_seals_type_seq", "type", "seq"),
+)
+
+# Below the mark everything is sealed that ever will be. It only spares the sealer a look at the
+# whole ledger when it starts; an old one costs time and nothing else.
+sealing = Table(
+    "sealing",
+    metadata,
+    Column("id", Boolean, primary_key=True),
+    Column("mark", BigInteger, nullable=False),
+    CheckConstraint("id", name="one"),
+)
+
+_APPEND = text("""
+INSERT INTO records (id, type, at, society, client, content, salt, commitment, audience, private)
+SELECT f.id, f.type, f.at, f.society, f.client, f.content,
+       decode(f.salt, 'hex'), decode(f.commitment, 'hex'), f.audience, f.private
+FROM jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
+    id uuid, type text, at timestamptz, society text, client uuid, content text,
+    salt text, commitment text, audience text[], private text)
+""")
+
+
+async def append(tx: AsyncConnection, facts: str) -> None:
+    """Write records; `facts` is a JSON array, written in its order."""
+    await tx.execute(_APPEND, {"facts": facts})
+
+
+# The content is canonical JSON already: it is sent as it is, with the seal written around it.
+_SHOWN = """
+'{"seq":' || s.seq ||
+CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[])
+THEN ',"salt":"' || encode(r.salt, 'hex') || '",' ||
+    CASE WHEN r.private IS NOT NULL AND r.society = :society
+         THEN '"private":' || r.private || ',' ELSE '' END ||
+    substr(r.content, 2, length(r.content) - 2)
+ELSE ',"id":null,"type":"sealed","at":null,"society":null,"subject":null,"data":null,"salt":null'
+END ||
+',"commitment":"' || encode(r.commitment, 'hex') ||
+'","hash":"' || encode(s.hash, 'hex') ||
+'","previous_hash":"' || encode(s.previous_hash, 'hex') || '"}'
+"""
+
+_FEED = text(f"""
+SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
+FROM (
+    SELECT s.seq, {_SHOWN} AS doc
+    FROM seals s JOIN records r ON r.id = s.record
+    WHERE s.seq > :after ORDER BY s.seq LIMIT :limit
+) p
+""")
+
+_FEED_OF_TYPES = text(f"""
+SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
+FROM (
+    SELECT s.seq, {_SHOWN} AS doc
+    FROM seals s JOIN records r ON r.id = s.record
+    WHERE s.seq > :after AND s.type = ANY(CAST(:types AS text[]))
+      AND (r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))
+    ORDER BY s.seq LIMIT :limit
+) p
+""")
+
+
+async def feed(
+    tx: AsyncConnection,
+    *,
+    society: str,
+    eyes: Sequence[str],
+    after: int,
+    limit: int,
+    types: Sequence[str] | None,
+) -> tuple[str | None, int | None, int]:
+    """A page of sealed records as JSON text, its last seq, and how many they are."""
+    values: dict[str, Any] = {
+        "society": society,
+        "eyes": list(eyes),
+        "after": after,
+        "limit": limit,
+    }
+    if types:
+        row = (await tx.execute(_FEED_OF_TYPES, values | {"types": list(types)})).one()
+    else:
+        row = (await tx.execute(_FEED, values)).one()
+    return row[0], row[1], row[2]
+
+
+_HEAD = text("SELECT seq, encode(hash, 'hex') FROM seals ORDER BY seq DESC LIMIT 1")
+
+
+async def head(tx: AsyncConnection) -> tuple[int, str]:
+    """The last seal's seq and hash; (0, 64 zeros) before the first."""
+    row = (await tx.execute(_HEAD)).one_or_none()
+    return (row[0], row[1]) if row else (0, "0" * 64)
+
+
+_LAG = text("""
+SELECT coalesce(extract(epoch FROM now() - min(at)), 0), count(*)
+FROM (
+    SELECT r.at FROM records r
+    WHERE r.n > coalesce((SELECT mark FROM sealing), 0)
+      AND NOT EXISTS (SELECT FROM seals s WHERE s.record = r.id)
+    ORDER BY r.n LIMIT 10000
+) waiting
+""")
+
+
+async def lag(tx: AsyncConnection) -> tuple[float, int]:
+    """Age in seconds of the oldest record without a seal, and how many wait (10,000 at most)."""
+    row = (await tx.execute(_LAG)).one()
+    return float(row[0]), int(row[1])

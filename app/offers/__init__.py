@@ -1,0 +1,1 @@
+"""Offers: what a society answers with from its lots and pools."""

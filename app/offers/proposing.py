@@ -1,0 +1,279 @@
+"""Propose: an offer reserves what it offers, all of its lines or none."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, ids
+from app.access import actions as access
+from app.access.actions import Caller
+from app.access.rules import TAKES_PART
+from app.catalogue import actions as catalogue
+from app.emergencies import actions as emergencies
+from app.errors import AppError, Fault, invalid, unknown, wrong_state
+from app.ledger.actions import SECRETARIAT, Fact, record
+from app.offers import rules, store
+from app.quantity import SAME, Inexact, Ratio
+from app.requests import actions as requests
+from app.stock import actions as stock
+from app.volunteers import actions as volunteers
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A line as it is offered: from a lot (`quantity`, perhaps in packs) or a pool (people)."""
+
+    quantity: int
+    stock: UUID | None = None
+    pack: str | None = None
+    volunteers: UUID | None = None
+    request_line: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewOffer:
+    """An offer as it is proposed: for a request, or unsolicited to a society."""
+
+    request: UUID | None
+    emergency: UUID | None
+    to: str | None
+    lines: Sequence[NewLine]
+    expires_at: datetime | None
+    eta: datetime | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    id: UUID
+    position: int
+    new: NewLine
+    quantity: int
+    ratio: Ratio
+    item: str | None
+    unit: str | None
+    skill: str | None
+    start: datetime | None
+    end: datetime | None
+
+    def row(self) -> dict[str, Any]:
+        def some(value: object) -> str | None:
+            return None if value is None else str(value)
+
+        return {
+            "id": str(self.id),
+            "position": self.position,
+            "request_line": some(self.new.request_line),
+            "lot": some(self.new.stock),
+            "pool": some(self.new.volunteers),
+            "item": self.item,
+            "unit": self.unit,
+            "skill": self.skill,
+            "from_at": self.start.isoformat() if self.start else None,
+            "until_at": self.end.isoformat() if self.end else None,
+            "ratio_quantity": self.ratio.quantity,
+            "ratio_per": self.ratio.per,
+            "quantity": self.quantity,
+        }
+
+    def told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"line": str(self.id), "quantity": self.quantity}
+        if self.new.request_line:
+            told["request_line"] = str(self.new.request_line)
+        if self.new.stock:
+            return told | {"stock": str(self.new.stock), "item": self.item}
+        assert self.start and self.end
+        return told | {
+            "volunteers": str(self.new.volunteers),
+            "skill": self.skill,
+            "from": clock.text(self.start),
+            "until": clock.text(self.end),
+        }
+
+
+async def propose(
+    tx: AsyncConnection, caller: Caller, new: NewOffer, days: int
+) -> tuple[UUID, str]:
+    """Offer from the caller's own lots and pools; (id, JSON). `days`: how long it stands."""
+    now = clock.now()
+    expires_at = new.expires_at or now + timedelta(days=days)
+    if not now < expires_at <= now + rules.LONGEST:
+        raise invalid(
+            "/expires_at",
+            "out_of_range",
+            f"An offer stands for at most {rules.LONGEST.days} days, and not in the past.",
+        )
+    asking = await _asking(tx, caller, new)
+    own_lots = await stock.offerable(
+        tx, caller.society, [line.stock for line in new.lines if line.stock]
+    )
+    pools = [line.volunteers for line in new.lines if line.volunteers]
+    own_pools = await volunteers.offerable(tx, caller.society, pools) if pools else {}
+    lines = [
+        await _fit(tx, position, line, asking, own_lots, own_pools)
+        for position, line in enumerate(new.lines)
+    ]
+    offer = ids.new_id()
+    doc = await store.add(
+        tx,
+        {
+            "id": offer,
+            "emergency": asking.emergency,
+            "request": new.request,
+            "society": caller.society,
+            "to_society": asking.society,
+            "expires_at": expires_at,
+            "eta": new.eta,
+            "message": new.message,
+            "now": now,
+            "lines": json.dumps([line.row() for line in lines]),
+        },
+    )
+    moves = [(f"offer_line:{line.id}", "quantity", line.quantity) for line in lines]
+    pledged = [
+        (line.id, line.new.request_line, line.ratio.counts_for(line.quantity))
+        for line in lines
+        if line.new.request_line
+    ]
+    if pledged:
+        moves += await requests.pledge(tx, caller.society, pledged)
+    # Last, so that the rows that many compete for are locked for the shortest time.
+    moves += await _reserve(tx, caller, asking.society, lines)
+    await record(
+        tx,
+        caller.actor,
+        Fact(
+            "offer.proposed",
+            offer,
+            {
+                "emergency": str(asking.emergency),
+                "request": str(new.request) if new.request else None,
+                "to": asking.society,
+                "expires_at": clock.text(expires_at),
+                "lines": [line.told() for line in lines],
+            },
+            moves=moves,
+            audience=[caller.society, asking.society, SECRETARIAT],
+        ),
+    )
+    return offer, doc
+
+
+async def _asking(tx: AsyncConnection, caller: Caller, new: NewOffer) -> requests.Asking:
+    if new.request is None:
+        assert new.emergency is not None and new.to is not None
+        await emergencies.hold_open(tx, new.emergency, "/emergency")
+        if await access.role_of(tx, new.to) not in TAKES_PART:
+            raise unknown("/to", "society that takes part")
+        asking = requests.Asking(new.to, new.emergency, "open", {})
+        pointer = "/to"
+    else:
+        wanted = [line.request_line for line in new.lines if line.request_line]
+        asking = await requests.asking(tx, new.request, wanted)
+        pointer = "/request"
+        if asking.status != "open":
+            raise wrong_state("request", asking.status, "open")
+    if asking.society == caller.society:
+        raise invalid(pointer, "own_society", "A society does not offer to itself.")
+    return asking
+
+
+async def _fit(
+    tx: AsyncConnection,
+    position: int,
+    line: NewLine,
+    asking: requests.Asking,
+    lots: dict[UUID, stock.Offerable],
+    pools: dict[UUID, volunteers.Offerable],
+) -> _Line:
+    pointer = f"/lines/{position}"
+    asked = asking.lines.get(line.request_line) if line.request_line else None
+    if line.request_line and asked is None:
+        raise unknown(f"{pointer}/request_line", "line of this request")
+    if line.stock:
+        lot = lots.get(line.stock)
+        if lot is None:
+            raise unknown(f"{pointer}/stock", "lot of yours")
+        quantity = await catalogue.in_base_units(tx, lot.item, line.quantity, line.pack, pointer)
+        ratio = SAME
+        if asked is not None:
+            ratio = await _ratio(tx, asked, lot.item, f"{pointer}/stock")
+        _exact(ratio, quantity, f"{pointer}/quantity")
+        return _Line(
+            ids.new_id(), position, line, quantity, ratio, lot.item, lot.unit, None, None, None
+        )
+    pool = pools.get(line.volunteers) if line.volunteers else None
+    if pool is None:
+        raise unknown(f"{pointer}/volunteers", "pool of yours")
+    if asked is not None and (asked.kind != "volunteers" or asked.skill != pool.skill):
+        raise _no_match(f"{pointer}/volunteers", "The pool's skill is not what the line asks for.")
+    start = asked.start if asked and asked.start else pool.available_from
+    end = asked.end if asked and asked.end else pool.available_until
+    return _Line(
+        ids.new_id(), position, line, line.quantity, SAME, None, None, pool.skill, start, end
+    )
+
+
+async def _ratio(tx: AsyncConnection, asked: requests.Asked, item: str, pointer: str) -> Ratio:
+    if asked.kind != "stock" or asked.item is None:
+        raise _no_match(pointer, "The line asks for people and not for goods.")
+    stand_ins: dict[str, Ratio] = {}
+    if item != asked.item and asked.accept_substitutes:
+        stand_ins = await catalogue.stand_ins(tx, asked.item)
+    ratio = rules.ratio_for(asked.item, item, asked.accept_substitutes, stand_ins)
+    if ratio is None:
+        raise _no_match(
+            pointer, f"The line asks for {asked.item}; this lot's item does not stand in for it."
+        )
+    return ratio
+
+
+def _no_match(pointer: str, message: str) -> AppError:
+    return AppError("not_a_match", message, faults=[Fault(pointer, "not_a_match", message)])
+
+
+def _exact(ratio: Ratio, quantity: int, pointer: str) -> None:
+    try:
+        ratio.counts_for(quantity)
+    except Inexact as error:
+        raise inexact(error, pointer) from None
+
+
+def inexact(error: Inexact, pointer: str) -> AppError:
+    """422: a quantity that does not stand for a whole number, with the nearest that do."""
+    nearest = f"{error.below} or {error.above}" if error.below else f"{error.above}"
+    message = f"This does not stand for a whole number of what is asked for; {nearest} does."
+    return AppError("pack_mismatch", message, faults=[Fault(pointer, "pack_mismatch", message)])
+
+
+async def _reserve(
+    tx: AsyncConnection, caller: Caller, beneficiary: str, lines: Sequence[_Line]
+) -> list[tuple[str, str, int]]:
+    moves: list[tuple[str, str, int]] = []
+    goods = [
+        stock.Held(line.id, line.new.stock, line.quantity, line.position)
+        for line in lines
+        if line.new.stock
+    ]
+    if goods:
+        moves += await stock.reserve(tx, caller.society, beneficiary, goods)
+    people = [
+        volunteers.Held(
+            holder=line.id,
+            pool=line.new.volunteers,
+            headcount=line.quantity,
+            start=line.start,
+            end=line.end,
+            line=line.position,
+        )
+        for line in lines
+        if line.new.volunteers and line.start and line.end
+    ]
+    if people:
+        moves += await volunteers.promise(tx, caller.society, beneficiary, people)
+    return moves

@@ -1,0 +1,1 @@
+"""Requests: what a society asks the others for."""

@@ -1,0 +1,429 @@
+"""Open, change, close and cancel a request; pledge, accept and advance its lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, ids
+from app.access.actions import Caller
+from app.calls import Precondition
+from app.catalogue import actions as catalogue
+from app.emergencies import actions as emergencies
+from app.errors import AppError, invalid, missing, unknown, wrong_state
+from app.ledger.actions import Fact, record
+from app.requests import store
+
+Moves = list[tuple[str, str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the help is to go."""
+
+    name: str
+    country: str
+    lat: float
+    lon: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A line as it is asked for; `quantity` in packs where `pack` is given."""
+
+    kind: str
+    quantity: int
+    item: str | None = None
+    pack: str | None = None
+    accept_substitutes: bool = False
+    skill: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A line that asks for another quantity now."""
+
+    line: UUID
+    quantity: int
+    accept_substitutes: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A request as it is opened."""
+
+    emergency: UUID
+    ref: str | None
+    title: str
+    priority: str
+    needed_by: datetime
+    destination: Destination
+    lines: Sequence[NewLine]
+    notes: str | None
+
+
+async def open_request(tx: AsyncConnection, caller: Caller, new: NewRequest) -> tuple[UUID, str]:
+    """Ask the network; (id, JSON)."""
+    await emergencies.hold_open(tx, new.emergency, "/emergency")
+    request, now = ids.new_id(), clock.now()
+    lines = [
+        await _line(tx, request, position, line, f"/lines/{position}")
+        for position, line in enumerate(new.lines)
+    ]
+    place = new.destination
+    await store.add(
+        tx,
+        {
+            "id": request,
+            "emergency": new.emergency,
+            "society": caller.society,
+            "ref": new.ref,
+            "title": new.title,
+            "priority": new.priority,
+            "needed_by": new.needed_by,
+            "place": place.name,
+            "country": place.country,
+            "lat": place.lat,
+            "lon": place.lon,
+            "notes": new.notes,
+            "now": now,
+        },
+    )
+    await store.add_lines(tx, lines)
+    await record(
+        tx,
+        caller.actor,
+        Fact(
+            "request.opened",
+            request,
+            {
+                "emergency": str(new.emergency),
+                "title": new.title,
+                "priority": new.priority,
+                "needed_by": clock.text(new.needed_by),
+                "destination": {
+                    "name": place.name,
+                    "country": place.country,
+                    "lat": place.lat,
+                    "lon": place.lon,
+                },
+                "lines": [_told(line) for line in lines],
+            },
+            moves=[_asked(line["id"], line["requested"]) for line in lines],
+        ),
+    )
+    return request, await show(tx, request)
+
+
+def _asked(line: UUID, by: int) -> tuple[str, str, int]:
+    return (f"line:{line}", "requested", by)
+
+
+def _told(line: dict[str, Any]) -> dict[str, Any]:
+    told = {"id": str(line["id"]), "kind": line["kind"], "requested": line["requested"]}
+    if line["kind"] == "stock":
+        return told | {"item": line["item"], "accept_substitutes": line["accept_substitutes"]}
+    return told | {
+        "skill": line["skill"],
+        "from": clock.text(line["from_at"]),
+        "until": clock.text(line["until_at"]),
+    }
+
+
+async def _line(
+    tx: AsyncConnection, request: UUID, position: int, line: NewLine, pointer: str
+) -> dict[str, Any]:
+    requested = line.quantity
+    if line.item is not None:
+        if await catalogue.unit_of(tx, line.item) is None:
+            raise unknown(f"{pointer}/item", "item")
+        requested = await catalogue.in_base_units(tx, line.item, line.quantity, line.pack, pointer)
+    elif line.skill is not None and not await catalogue.skill_exists(tx, line.skill):
+        raise unknown(f"{pointer}/skill", "skill")
+    if line.start is not None and line.end is not None and line.end <= line.start:
+        raise invalid(f"{pointer}/until", "before_from", "`until` must be later than `from`.")
+    return {
+        "id": ids.new_id(),
+        "request": request,
+        "position": position,
+        "kind": line.kind,
+        "item": line.item,
+        "accept_substitutes": line.accept_substitutes,
+        "skill": line.skill,
+        "from_at": line.start,
+        "until_at": line.end,
+        "languages": list(line.languages),
+        "requested": requested,
+    }
+
+
+async def show(tx: AsyncConnection, request: UUID) -> str:
+    """A request as JSON; everybody may read requests."""
+    doc = await store.doc(tx, request)
+    if doc is None:
+        raise missing("request")
+    return doc
+
+
+async def find(
+    tx: AsyncConnection,
+    *,
+    status: str | None,
+    emergency: UUID | None,
+    society: str | None,
+    priority: str | None,
+    after: UUID | None,
+    limit: int,
+) -> list[Any]:
+    """(id, JSON) of requests, newest first."""
+    return await store.find(
+        tx,
+        status=status,
+        emergency=emergency,
+        society=society,
+        priority=priority,
+        after=after,
+        limit=limit,
+    )
+
+
+async def _own(
+    tx: AsyncConnection, caller: Caller, request: UUID, precondition: Precondition
+) -> Any:
+    row = await store.lock(tx, request)
+    if row is None:
+        raise missing("request")
+    if row.society != caller.society:
+        # Everybody may read it, so that to say "not yours" tells nothing new.
+        raise AppError("role_forbidden", "Only the society that asked may change its request.")
+    if precondition.asked:
+        precondition.check(await show(tx, request))
+    return row
+
+
+async def change(
+    tx: AsyncConnection,
+    caller: Caller,
+    request: UUID,
+    fields: dict[str, Any],
+    resized: Sequence[Resized],
+    added: Sequence[NewLine],
+    precondition: Precondition,
+) -> str:
+    """Change what an open request asks for; a line never goes below what is accepted."""
+    row = await _own(tx, caller, request, precondition)
+    if row.status != "open":
+        raise wrong_state("request", row.status, "open")
+    present = {
+        name: getattr(row, name)
+        for name in ("title", "priority", "needed_by", "place", "country", "lat", "lon", "notes")
+    }
+    changed = {k: v for k, v in fields.items() if present[k] != v}
+    moves = [m for part in resized for m in await _resize(tx, request, part)]
+    existing = len(await store.list_lines(tx, request))
+    lines = [
+        await _line(tx, request, existing + n, line, f"/lines/{len(resized) + n}")
+        for n, line in enumerate(added)
+    ]
+    if lines:
+        await store.add_lines(tx, lines)
+        moves.extend(_asked(line["id"], line["requested"]) for line in lines)
+    if changed or resized or lines:
+        await store.change(tx, {**present, **changed, "id": request, "now": clock.now()})
+        told = {k: clock.text(v) if isinstance(v, datetime) else v for k, v in changed.items()}
+        data: dict[str, Any] = {"changed": told}
+        if lines:
+            data["added"] = [_told(line) for line in lines]
+        await record(tx, caller.actor, Fact("request.changed", request, data, moves=moves))
+    return await show(tx, request)
+
+
+async def _resize(tx: AsyncConnection, request: UUID, part: Resized) -> Moves:
+    by = await store.resize(
+        tx,
+        {
+            "id": part.line,
+            "request": request,
+            "requested": part.quantity,
+            "accept_substitutes": part.accept_substitutes,
+        },
+    )
+    if by is not None:
+        return [_asked(part.line, by)]
+    for line in await store.list_lines(tx, request):
+        if line.id == part.line:
+            raise AppError(
+                "below_accepted",
+                f"{line.accepted} are accepted already.",
+                extra={"line": str(line.id), "accepted": line.accepted},
+            )
+    raise unknown("/lines", "line of this request")
+
+
+async def end(
+    tx: AsyncConnection, caller: Caller, request: UUID, status: str, precondition: Precondition
+) -> str:
+    """Close a request that is served, or cancel one that nobody has helped with yet."""
+    row = await _own(tx, caller, request, precondition)
+    if row.status == status:
+        return await show(tx, request)
+    if row.status != "open":
+        raise wrong_state("request", row.status, "open")
+    if status == "cancelled":
+        # Held, so that no acceptance slips in between this look and the end.
+        lines = await store.list_lines(tx, request)
+        if any(line.accepted for line in lines):
+            raise AppError(
+                "below_accepted",
+                "Offers are accepted: release them first, or close the request.",
+            )
+    await store.end(tx, request, status, clock.now())
+    await record(
+        tx,
+        caller.actor,
+        Fact(f"request.{status}", request, {"emergency": str(row.emergency)}),
+    )
+    return await show(tx, request)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request line as an offer needs it."""
+
+    kind: str
+    item: str | None
+    accept_substitutes: bool
+    skill: str | None
+    start: datetime | None
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request as an offer needs it: who asks, for which emergency, and the lines."""
+
+    society: str
+    emergency: UUID
+    status: str
+    lines: dict[UUID, Asked]
+
+
+async def asking(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> Asking:
+    """Those of these lines that are the request's; 422 at /request where there is no request."""
+    rows = await store.asked(tx, request, wanted)
+    found = rows[0] if rows else await store.head(tx, request)
+    if found is None:
+        raise unknown("/request", "request")
+    return Asking(
+        found.society,
+        found.emergency,
+        found.status,
+        {
+            row.id: Asked(
+                row.kind, row.item, row.accept_substitutes, row.skill, row.from_at, row.until_at
+            )
+            for row in rows
+        },
+    )
+
+
+async def hold_open(tx: AsyncConnection, request: UUID) -> None:
+    """Keep a request from ending while this transaction runs; 409 where it has ended."""
+    row = await store.share(tx, request)
+    if row is None:
+        raise missing("request")
+    if row.status != "open":
+        raise wrong_state("request", row.status, "open")
+
+
+async def pledge(
+    tx: AsyncConnection, society: str, parts: Sequence[tuple[UUID, UUID, int]]
+) -> Moves:
+    """Note promises for lines: (holder, line, quantity in the line's units)."""
+    await store.pledge(tx, society, parts)
+    return [(f"line:{line}", "offered", quantity) for _, line, quantity in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a pledge at acceptance, in the request line's units."""
+
+    position: int
+    holder: UUID
+    line: UUID
+    offered: int
+    accepted: int
+
+
+async def accept(tx: AsyncConnection, parts: Sequence[Settled], allow_surplus: bool) -> Moves:
+    """Accept pledges in whole or in part; 409 `over_accepted` beyond what is outstanding."""
+    outstanding = await store.lock_lines(tx, sorted({p.line for p in parts}))
+    taken = await store.accept(tx, [(p.holder, p.line, p.accepted) for p in parts], allow_surplus)
+    over = [p for p in parts if p.line not in taken]
+    if over:
+        raise AppError(
+            "over_accepted",
+            "This is more than is outstanding.",
+            extra={
+                "lines": [
+                    {
+                        "line": p.position,
+                        "accepted": p.accepted,
+                        "outstanding": outstanding.get(p.line, 0),
+                    }
+                    for p in over
+                ]
+            },
+        )
+    moves: Moves = []
+    for part in parts:
+        moves.append((f"line:{part.line}", "accepted", part.accepted))
+        moves.append((f"line:{part.line}", "offered", part.accepted - part.offered))
+    return moves
+
+
+async def unpledge(tx: AsyncConnection, parts: Sequence[tuple[UUID, UUID, int]]) -> Moves:
+    """Take back pledges that were never accepted: (holder, line, offered)."""
+    await store.unpledge(tx, [holder for holder, _, _ in parts])
+    return [(f"line:{line}", "offered", -offered) for _, line, offered in parts]
+
+
+async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
+    """Undo acceptance: (holder, quantity in the line's units)."""
+    moves: Moves = []
+    for line, quantity in await store.release(tx, parts):
+        moves.append((f"line:{line}", "accepted", -quantity))
+        moves.append((f"line:{line}", "offered", -quantity))
+    return moves
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is added to the figures of a pledge, in the request line's units."""
+
+    holder: UUID
+    dispatched: int = 0
+    received: int = 0
+    damaged: int = 0
+    lost: int = 0
+
+
+async def advance(tx: AsyncConnection, steps: Sequence[Progress]) -> Moves:
+    """Write down what was dispatched, received, damaged or lost."""
+    if not steps:
+        return []
+    columns = ("dispatched", "received", "damaged", "lost")
+    values: dict[str, Any] = {name: [getattr(s, name) for s in steps] for name in columns}
+    line_of = await store.advance(tx, values | {"holders": [s.holder for s in steps]})
+    return [
+        (f"line:{line_of[step.holder]}", name, getattr(step, name))
+        for step in steps
+        for name in columns
+        if step.holder in line_of and getattr(step, name)
+    ]

@@ -1,0 +1,404 @@
+"""Requests, their lines, and the pledges made for them: tables and SQL."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import metadata
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("emergency", Uuid, ForeignKey("emergencies.id"), nullable=False),
+    Column("society", Text, ForeignKey("societies.id"), nullable=False),
+    Column("ref", Text),
+    Column("title", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("needed_by", DateTime(timezone=True), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("lat", Float, nullable=False),
+    Column("lon", Float, nullable=False),
+    Column("notes", Text),
+    Column("status", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    UniqueConstraint("society", "ref", name="uq_requests_society_ref"),
+    CheckConstraint("status IN ('open', 'closed', 'cancelled')", name="status"),
+    CheckConstraint("priority IN ('critical', 'high', 'normal')", name="priority"),
+    Index("ix_requests_emergency", "emergency", "id"),
+    Index("ix_requests_open", "id", postgresql_where=text("status = 'open'")),
+    Index("ix_requests_ended", "ended_at", postgresql_where=text("status <> 'open'")),
+    Index("ix_requests_society_id", "society", "id"),
+)
+
+lines = Table(
+    "request_lines",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("request", Uuid, ForeignKey("requests.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("item", Text, ForeignKey("items.code")),
+    Column("accept_substitutes", Boolean, nullable=False),
+    Column("skill", Text, ForeignKey("skills.code")),
+    Column("from_at", DateTime(timezone=True)),
+    Column("until_at", DateTime(timezone=True)),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("requested", BigInteger, nullable=False),
+    # The guarded figure: every other one is the sum of the line's pledges.
+    Column("accepted", BigInteger, nullable=False, server_default="0"),
+    # What the requester agreed to beyond `requested`.
+    Column("surplus", BigInteger, nullable=False, server_default="0"),
+    UniqueConstraint("request", "position", name="uq_request_lines_position"),
+    CheckConstraint("kind IN ('stock', 'volunteers')", name="kind"),
+    CheckConstraint("accepted >= 0 AND accepted <= requested + surplus", name="accepted"),
+)
+
+# One row per offer line, in the units of the request line: what a society has promised of it and
+# what became of that. Kept per offer line because a counter on the request line would make every
+# two offers for the same line wait for each other.
+pledges = Table(
+    "pledges",
+    metadata,
+    Column("holder", Uuid, primary_key=True),
+    Column("line", Uuid, ForeignKey("request_lines.id"), nullable=False, index=True),
+    Column("society", Text, nullable=False),
+    Column("offered", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False, server_default="0"),
+    Column("dispatched", BigInteger, nullable=False, server_default="0"),
+    Column("received", BigInteger, nullable=False, server_default="0"),
+    Column("damaged", BigInteger, nullable=False, server_default="0"),
+    Column("lost", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("offered >= 0 AND accepted >= 0 AND accepted <= offered", name="accepted"),
+    CheckConstraint("dispatched >= 0 AND dispatched <= accepted", name="dispatched"),
+    CheckConstraint(
+        "received >= 0 AND damaged >= 0 AND lost >= 0 AND received + damaged + lost <= dispatched",
+        name="received",
+    ),
+)
+
+# `complete` when every line has at least what was requested; `none` when no line has anything.
+_PROGRESS = """CASE WHEN bool_and(x.{figure} >= x.requested) THEN 'complete'
+    WHEN bool_or(x.{figure} > 0) THEN 'partial' ELSE 'none' END"""
+
+_LINE_DOC = """
+CASE WHEN x.kind = 'stock' THEN json_build_object(
+    'id', x.id, 'kind', x.kind, 'item', x.item, 'unit', x.unit, 'quantity', x.requested,
+    'accept_substitutes', x.accept_substitutes,
+    'requested', x.requested, 'offered', x.offered, 'accepted', x.accepted,
+    'dispatched', x.dispatched, 'received', x.received, 'damaged', x.damaged, 'lost', x.lost,
+    'outstanding', greatest(0, x.requested - x.accepted))
+ELSE json_build_object(
+    'id', x.id, 'kind', x.kind, 'skill', x.skill, 'headcount', x.requested,
+    'from', x.from_at, 'until', x.until_at, 'languages', x.languages,
+    'requested', x.requested, 'offered', x.offered, 'accepted', x.accepted,
+    'dispatched', x.dispatched, 'received', x.received, 'damaged', x.damaged, 'lost', x.lost,
+    'outstanding', greatest(0, x.requested - x.accepted))
+END
+"""
+
+_DOC = f"""
+(SELECT json_build_object(
+    'id', r.id, 'emergency', r.emergency, 'society', r.society, 'ref', r.ref, 'title', r.title,
+    'priority', r.priority, 'needed_by', r.needed_by,
+    'destination', json_build_object('name', r.place, 'country', r.country, 'lat', r.lat,
+                                     'lon', r.lon),
+    'status', r.status,
+    'progress', json_build_object(
+        'offered', {_PROGRESS.format(figure="offered")},
+        'accepted', {_PROGRESS.format(figure="accepted")},
+        'dispatched', {_PROGRESS.format(figure="dispatched")},
+        'received', {_PROGRESS.format(figure="received")}),
+    'lines', json_agg({_LINE_DOC} ORDER BY x.position),
+    'notes', r.notes, 'created_at', r.created_at, 'updated_at', r.updated_at,
+    'ended_at', r.ended_at)::text
+FROM (
+    SELECT l.id, l.position, l.kind, l.item, i.unit, l.accept_substitutes, l.skill, l.from_at,
+        l.until_at, l.languages, l.requested, l.accepted,
+        coalesce(sum(p.offered), 0) AS offered, coalesce(sum(p.dispatched), 0) AS dispatched,
+        coalesce(sum(p.received), 0) AS received, coalesce(sum(p.damaged), 0) AS damaged,
+        coalesce(sum(p.lost), 0) AS lost
+    FROM request_lines l LEFT JOIN items i ON i.code = l.item
+    LEFT JOIN pledges p ON p.line = l.id
+    WHERE l.request = r.id GROUP BY l.id, i.unit
+) x)
+"""
+
+_ONE = text(f"SELECT {_DOC} FROM requests r WHERE r.id = :id")
+
+
+async def doc(tx: AsyncConnection, request: UUID) -> str | None:
+    """One request with its lines and figures, as JSON."""
+    return (await tx.execute(_ONE, {"id": request})).scalar_one_or_none()
+
+
+async def find(
+    tx: AsyncConnection,
+    *,
+    status: str | None,
+    emergency: UUID | None,
+    society: str | None,
+    priority: str | None,
+    after: UUID | None,
+    limit: int,
+) -> list[Any]:
+    """(id, JSON) of requests, newest first; only the filters asked for stand in the statement."""
+    filters = {
+        "status": status, "emergency": emergency, "society": society, "priority": priority,
+    }  # fmt: skip
+    where = [f"r.{name} = :{name}" for name, value in filters.items() if value is not None]
+    values: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    if after is not None:
+        where.append("r.id < :after")
+        values["after"] = after
+    condition = f"WHERE {' AND '.join(where)} " if where else ""
+    statement = f"SELECT r.id, {_DOC} FROM requests r {condition}ORDER BY r.id DESC LIMIT :limit"
+    return list((await tx.execute(text(statement), values | {"limit": limit})).all())
+
+
+_ADD = text("""
+INSERT INTO requests (id, emergency, society, ref, title, priority, needed_by, place, country, lat,
+                      lon, notes, status, created_at, updated_at)
+VALUES (:id, :emergency, :society, :ref, :title, :priority, :needed_by, :place, :country, :lat,
+        :lon, :notes, 'open', :now, :now)
+""")
+
+
+async def add(tx: AsyncConnection, values: dict[str, Any]) -> None:
+    """Add a request."""
+    await tx.execute(_ADD, values)
+
+
+_ADD_LINE = text("""
+INSERT INTO request_lines (id, request, position, kind, item, accept_substitutes, skill, from_at,
+                           until_at, languages, requested)
+VALUES (:id, :request, :position, :kind, :item, :accept_substitutes, :skill, :from_at, :until_at,
+        :languages, :requested)
+""")
+
+
+async def add_lines(tx: AsyncConnection, values: list[dict[str, Any]]) -> None:
+    """Add lines to a request."""
+    await tx.execute(_ADD_LINE, values)
+
+
+_LOCK = text("""
+SELECT id, emergency, society, status, title, priority, needed_by, place, country, lat, lon, notes
+FROM requests WHERE id = :id FOR UPDATE
+""")
+
+_SHARE = text("SELECT id, society, emergency, status FROM requests WHERE id = :id FOR SHARE")
+
+
+async def lock(tx: AsyncConnection, request: UUID) -> Row[Any] | None:
+    """A request, held against other changes."""
+    return (await tx.execute(_LOCK, {"id": request})).one_or_none()
+
+
+async def share(tx: AsyncConnection, request: UUID) -> Row[Any] | None:
+    """A request, kept from ending while this transaction runs."""
+    return (await tx.execute(_SHARE, {"id": request})).one_or_none()
+
+
+_CHANGE = text("""
+UPDATE requests SET title = :title, priority = :priority, needed_by = :needed_by, place = :place,
+    country = :country, lat = :lat, lon = :lon, notes = :notes, updated_at = :now
+WHERE id = :id
+""")
+
+
+async def change(tx: AsyncConnection, values: dict[str, Any]) -> None:
+    """Change what a held request says."""
+    await tx.execute(_CHANGE, values)
+
+
+_RESIZE = text("""
+UPDATE request_lines SET requested = :requested,
+    accept_substitutes = coalesce(:accept_substitutes, accept_substitutes)
+WHERE id = :id AND request = :request AND accepted <= :requested
+RETURNING new.requested - old.requested
+""")
+
+
+async def resize(tx: AsyncConnection, values: dict[str, Any]) -> int | None:
+    """Ask for more or less; the difference, or None where more than that is accepted already."""
+    return (await tx.execute(_RESIZE, values)).scalar_one_or_none()
+
+
+_LINES = text("""
+SELECT id, position, kind, item, accept_substitutes, skill, from_at, until_at, languages,
+       requested, accepted
+FROM request_lines WHERE request = :request ORDER BY position
+""")
+
+
+async def list_lines(tx: AsyncConnection, request: UUID) -> list[Row[Any]]:
+    """The lines of a request in their order."""
+    return list((await tx.execute(_LINES, {"request": request})).all())
+
+
+_END = text("""
+UPDATE requests SET status = :status, ended_at = :now, updated_at = :now WHERE id = :id
+""")
+
+
+async def end(tx: AsyncConnection, request: UUID, status: str, now: Any) -> None:
+    """Close or cancel a held request."""
+    await tx.execute(_END, {"id": request, "status": status, "now": now})
+
+
+_ASKED = text("""
+SELECT r.society, r.emergency, r.status, l.id, l.kind, l.item, i.unit, l.accept_substitutes,
+       l.skill, l.from_at, l.until_at
+FROM requests r JOIN request_lines l ON l.request = r.id LEFT JOIN items i ON i.code = l.item
+WHERE r.id = :request AND l.id = ANY(CAST(:lines AS uuid[]))
+""")
+
+_HEAD = text("SELECT society, emergency, status FROM requests WHERE id = :id")
+
+
+async def head(tx: AsyncConnection, request: UUID) -> Row[Any] | None:
+    """(society, emergency, status) of a request."""
+    return (await tx.execute(_HEAD, {"id": request})).one_or_none()
+
+
+async def asked(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> list[Row[Any]]:
+    """Those of these lines that are the request's, with what an offer must know."""
+    return list((await tx.execute(_ASKED, {"request": request, "lines": list(wanted)})).all())
+
+
+_PLEDGE = text("""
+INSERT INTO pledges (holder, line, society, offered)
+SELECT t.holder, t.line, :society, t.offered
+FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
+    AS t(holder, line, offered)
+""")
+
+
+async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
+    """Note what a society promises: (holder, line, in the line's units)."""
+    await tx.execute(
+        _PLEDGE,
+        {
+            "society": society,
+            "holders": [r[0] for r in rows],
+            "lines": [r[1] for r in rows],
+            "offered": [r[2] for r in rows],
+        },
+    )
+
+
+# The guard of acceptance stands in the UPDATE, as the promise's does: two acceptances at once
+# cannot both find the same gap. With `allow_surplus` the excess is written down as agreed.
+_ACCEPT = text("""
+WITH asked AS (
+    SELECT t.line, sum(t.accepted)::bigint AS accepted
+    FROM unnest(CAST(:lines AS uuid[]), CAST(:accepted AS bigint[])) AS t(line, accepted)
+    GROUP BY t.line
+)
+UPDATE request_lines l SET accepted = l.accepted + asked.accepted,
+    surplus = CASE WHEN :allow_surplus
+        THEN greatest(l.surplus, l.accepted + asked.accepted - l.requested) ELSE l.surplus END
+FROM asked
+WHERE l.id = asked.line
+  AND (:allow_surplus OR asked.accepted = 0 OR l.accepted + asked.accepted <= l.requested)
+RETURNING l.id
+""")
+
+_SETTLE = text("""
+UPDATE pledges p SET offered = t.accepted, accepted = t.accepted
+FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, accepted)
+WHERE p.holder = t.holder
+""")
+
+_LOCK_LINES = text("""
+SELECT id, requested, accepted FROM request_lines
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+""")
+
+
+async def lock_lines(tx: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, int]:
+    """Lines, held in the order of their ids; what is outstanding of each."""
+    rows = await tx.execute(_LOCK_LINES, {"lines": list(wanted)})
+    return {row.id: max(0, row.requested - row.accepted) for row in rows}
+
+
+async def accept(
+    tx: AsyncConnection,
+    parts: Sequence[tuple[UUID, UUID, int]],
+    allow_surplus: bool,
+) -> set[UUID]:
+    """Accept (holder, line, quantity); returns the lines that could take it."""
+    accepted = [part[2] for part in parts]
+    rows = await tx.execute(
+        _ACCEPT,
+        {"lines": [p[1] for p in parts], "accepted": accepted, "allow_surplus": allow_surplus},
+    )
+    taken = {row[0] for row in rows}
+    await tx.execute(_SETTLE, {"holders": [p[0] for p in parts], "accepted": accepted})
+    return taken
+
+
+_UNPLEDGE = text("""
+UPDATE pledges SET offered = accepted WHERE holder = ANY(CAST(:holders AS uuid[]))
+""")
+
+
+async def unpledge(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """What was offered and never accepted is offered no more."""
+    await tx.execute(_UNPLEDGE, {"holders": list(holders)})
+
+
+_RELEASE = text("""
+WITH given AS (
+    UPDATE pledges p SET accepted = p.accepted - t.quantity, offered = p.offered - t.quantity
+    FROM unnest(CAST(:holders AS uuid[]), CAST(:quantities AS bigint[])) AS t(holder, quantity)
+    WHERE p.holder = t.holder RETURNING p.line, t.quantity
+), per_line AS (SELECT line, sum(quantity)::bigint AS quantity FROM given GROUP BY line)
+UPDATE request_lines l SET accepted = l.accepted - g.quantity FROM per_line g WHERE l.id = g.line
+RETURNING l.id, g.quantity
+""")
+
+
+async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
+    values = {"holders": [p[0] for p in parts], "quantities": [p[1] for p in parts]}
+    return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
+
+
+_ADVANCE = text("""
+UPDATE pledges p SET dispatched = p.dispatched + t.dispatched, received = p.received + t.received,
+    damaged = p.damaged + t.damaged, lost = p.lost + t.lost
+FROM unnest(CAST(:holders AS uuid[]), CAST(:dispatched AS bigint[]), CAST(:received AS bigint[]),
+            CAST(:damaged AS bigint[]), CAST(:lost AS bigint[]))
+    AS t(holder, dispatched, received, damaged, lost)
+WHERE p.holder = t.holder RETURNING p.holder, p.line
+""")
+
+
+async def advance(tx: AsyncConnection, values: dict[str, Any]) -> dict[UUID, UUID]:
+    """Add to what became of pledges; the line of each holder."""
+    return {row[0]: row[1] for row in await tx.execute(_ADVANCE, values)}

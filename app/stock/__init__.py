@@ -1,0 +1,1 @@
+"""Stock: sites, lots and what is promised of them."""

@@ -1,0 +1,105 @@
+"""The network's stock as those see it who may: search and single lots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+# Never quantity, keep_back or reserved: those are the owner's.
+_SHOWN = """
+json_build_object(
+    'id', l.id, 'society', l.society, 'item', l.item, 'unit', i.unit,
+    'site', json_build_object('name', s.name, 'country', s.country, 'lat', s.lat, 'lon', s.lon,
+                              'kind', s.kind),
+    'available', greatest(0, l.quantity - l.keep_back - l.reserved),
+    'lot_number', l.lot_number, 'expires_on', l.expires_on, 'unit_value', l.unit_value,
+    'currency', l.currency, 'as_of', l.as_of, 'distance_km', {distance})::text
+"""
+_FROM = "FROM lots l JOIN items i ON i.code = l.item JOIN sites s ON s.id = l.site"
+_VISIBLE = "(l.visible_to IS NULL OR l.society = :me OR :me = ANY(l.visible_to))"
+
+# Great circle on a sphere of 6371.0088 km (the mean radius of IUGG); good to half a per cent,
+# which is less than what roads add.
+_DISTANCE = """round((12742.0176 * asin(least(1, sqrt(
+    sin(radians(s.lat - :lat) / 2) ^ 2
+    + cos(radians(:lat)) * cos(radians(s.lat)) * sin(radians(s.lon - :lon) / 2) ^ 2))))::numeric,
+    1)::float8"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for; None means any."""
+
+    items: Sequence[str] | None = None
+    society: str | None = None
+    country: str | None = None
+    min_available: int = 0
+    expires_after: date | None = None
+    near: tuple[float, float] | None = None
+    within_km: float | None = None
+
+
+async def find(
+    tx: AsyncConnection, me: str, wanted: Wanted, after: Sequence[Any] | None, limit: int
+) -> list[Any]:
+    """Lots as (place…, JSON): in the order of their ids, or nearest first where `near` is given.
+
+    Only the filters that are asked for stand in the statement: a condition such as
+    `:item IS NULL OR item = :item` would keep PostgreSQL from using the index on the item.
+    """
+    values: dict[str, Any] = {"me": me, "limit": limit}
+    where = ["NOT l.withdrawn", _VISIBLE]
+    if wanted.items is not None and len(wanted.items) == 1:
+        where.append("l.item = :item")
+        values["item"] = wanted.items[0]
+    elif wanted.items is not None:
+        where.append("l.item = ANY(CAST(:items AS text[]))")
+        values["items"] = list(wanted.items)
+    if wanted.society is not None:
+        where.append("l.society = :society")
+        values["society"] = wanted.society
+    if wanted.country is not None:
+        where.append("s.country = :country")
+        values["country"] = wanted.country
+    if wanted.min_available > 0:
+        where.append("l.quantity - l.keep_back - l.reserved >= :min_available")
+        values["min_available"] = wanted.min_available
+    if wanted.expires_after is not None:
+        # What does not expire is still good after any day.
+        where.append("(l.expires_on IS NULL OR l.expires_on > :expires_after)")
+        values["expires_after"] = wanted.expires_after
+    if wanted.near is None:
+        if after is not None:
+            where.append("l.id > :after")
+            values["after"] = after[0]
+        shown = _SHOWN.format(distance="null")
+        statement = f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join(where)} ORDER BY l.id"
+    else:
+        values["lat"], values["lon"] = wanted.near
+        if wanted.within_km is not None:
+            where.append(f"{_DISTANCE} <= :within_km")
+            values["within_km"] = wanted.within_km
+        if after is not None:
+            where.append(f"({_DISTANCE}, l.id) > (:after_km, :after)")
+            values["after_km"], values["after"] = after
+        shown = _SHOWN.format(distance=_DISTANCE)
+        statement = (
+            f"SELECT {_DISTANCE} AS km, l.id, {shown} {_FROM} "
+            f"WHERE {' AND '.join(where)} ORDER BY km, l.id"
+        )
+    return list((await tx.execute(text(f"{statement} LIMIT :limit"), values)).all())
+
+
+_LOT = text(
+    f"SELECT {_SHOWN.format(distance='null')} {_FROM} "
+    f"WHERE l.id = :id AND NOT l.withdrawn AND {_VISIBLE}"
+)
+
+
+async def visible_lot(tx: AsyncConnection, me: str, lot: UUID) -> str | None:
+    """One lot as JSON, where the caller may see it."""
+    return (await tx.execute(_LOT, {"id": lot, "me": me})).scalar_one_or_none()
