@@ -76,7 +76,9 @@ class Exchange(APIRoute):
                     if error.code != "busy" or attempt == _TRIES - 1 or not _deadlock(error):
                         raise
             raise AppError(
-                "busy", "The call was overtaken too often.", headers={"Retry-After": "1"}
+                "busy",
+                "The call was overtaken too often.",
+                headers={"Retry-After": "1"},
             )
 
         return handle
@@ -161,7 +163,9 @@ def _parse(request: Request, body: bytes) -> None:
         request._json = load(body)
     except MalformedJson as error:
         raise AppError(
-            "malformed_json", str(error), faults=[Fault("", "malformed_json", str(error))]
+            "malformed_json",
+            str(error),
+            faults=[Fault("", "malformed_json", str(error))],
         ) from None
 
 

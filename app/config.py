@@ -23,6 +23,7 @@ class Settings:
     body_timeout: float = 20.0
     key_cache: float = 2.0
     offer_days: int = 7
+    drain: float = 1.0
     log_level: str = "info"
 
     @classmethod
@@ -56,5 +57,6 @@ class Settings:
             body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=int(number("OFFER_DAYS", cls.offer_days, 1, 90)),
+            drain=number("DRAIN", cls.drain, 0, 60),
             log_level=(env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower(),
         )

@@ -37,14 +37,38 @@ metadata = MetaData(
 # A constraint is the last line behind a rule that the code checks first, so most of these answer
 # only in a race. They are named here once, so that no violated constraint ends as a 500.
 CONSTRAINTS: dict[str, tuple[str, str]] = {
-    "ck_lots_ceiling": ("insufficient_stock", "The lot cannot promise that much any more."),
-    "uq_emergencies_glide": ("already_exists", "An emergency with this GLIDE number exists."),
-    "uq_requests_society_ref": ("already_exists", "You have a request with this `ref` already."),
-    "uq_sites_society_ref": ("conflict", "The site was created by another call at this moment."),
-    "uq_lots_society_ref": ("conflict", "The lot was created by another call at this moment."),
-    "uq_pools_society_ref": ("conflict", "The pool was created by another call at this moment."),
-    "ck_request_lines_accepted": ("over_accepted", "This would accept more than was requested."),
-    "ck_offer_lines_planned": ("over_planned", "More than is accepted and still to send."),
+    "ck_lots_ceiling": (
+        "insufficient_stock",
+        "The lot cannot promise that much any more.",
+    ),
+    "uq_emergencies_glide": (
+        "already_exists",
+        "An emergency with this GLIDE number exists.",
+    ),
+    "uq_requests_society_ref": (
+        "already_exists",
+        "You have a request with this `ref` already.",
+    ),
+    "uq_sites_society_ref": (
+        "conflict",
+        "The site was created by another call at this moment.",
+    ),
+    "uq_lots_society_ref": (
+        "conflict",
+        "The lot was created by another call at this moment.",
+    ),
+    "uq_pools_society_ref": (
+        "conflict",
+        "The pool was created by another call at this moment.",
+    ),
+    "ck_request_lines_accepted": (
+        "over_accepted",
+        "This would accept more than was requested.",
+    ),
+    "ck_offer_lines_planned": (
+        "over_planned",
+        "More than is accepted and still to send.",
+    ),
 }
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)

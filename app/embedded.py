@@ -182,7 +182,14 @@ class EmbeddedPostgres:
             if _server_pid(self._cluster) is not None:
                 for mode, seconds in (("fast", _STOP_WITHIN), ("immediate", 10)):
                     ended = self._run(
-                        "pg_ctl", "-D", str(self._cluster), "-m", mode, "-t", str(seconds), "stop"
+                        "pg_ctl",
+                        "-D",
+                        str(self._cluster),
+                        "-m",
+                        mode,
+                        "-t",
+                        str(seconds),
+                        "stop",
                     )
                     if ended.returncode == 0:
                         break

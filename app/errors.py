@@ -47,7 +47,9 @@ CODES: dict[str, Problem] = {
         "There is nothing at this address, or it is not yours to see; the two are not told apart.",
     ),
     "method_not_allowed": Problem(
-        405, "Method not allowed", "The address exists, but not with this method; see `Allow`."
+        405,
+        "Method not allowed",
+        "The address exists, but not with this method; see `Allow`.",
     ),
     "idempotency_in_progress": Problem(
         409,
@@ -94,16 +96,24 @@ CODES: dict[str, Problem] = {
         "true count: a count below what is reserved is accepted and tells both parties.",
     ),
     "pool_reserved": Problem(
-        409, "The pool has promised people", "Withdraw the offers or end the deployments first."
+        409,
+        "The pool has promised people",
+        "Withdraw the offers or end the deployments first.",
     ),
     "site_in_use": Problem(
-        409, "The site is in use", "Lots or pools are published at this site; move them first."
+        409,
+        "The site is in use",
+        "Lots or pools are published at this site; move them first.",
     ),
     "already_exists": Problem(
-        409, "It exists already", "Another object has this reference; `errors` names the field."
+        409,
+        "It exists already",
+        "Another object has this reference; `errors` names the field.",
     ),
     "conflict": Problem(
-        409, "In conflict with the present data", "Read the object again and decide anew."
+        409,
+        "In conflict with the present data",
+        "Read the object again and decide anew.",
     ),
     "precondition_failed": Problem(
         412,
@@ -117,7 +127,9 @@ CODES: dict[str, Problem] = {
         415, "Not JSON", "Send the body as `Content-Type: application/json`, in UTF-8."
     ),
     "body_timeout": Problem(
-        408, "The body did not arrive in time", "Repeat the call; with its Idempotency-Key."
+        408,
+        "The body did not arrive in time",
+        "Repeat the call; with its Idempotency-Key.",
     ),
     "invalid_input": Problem(
         422,
@@ -158,7 +170,9 @@ CODES: dict[str, Problem] = {
         "new intention, and the old one only to repeat the same call.",
     ),
     "manifest_erased": Problem(
-        410, "The manifest is erased", "Manifests are erased 30 days after the people's return."
+        410,
+        "The manifest is erased",
+        "Manifests are erased 30 days after the people's return.",
     ),
     "busy": Problem(
         503,
@@ -173,7 +187,9 @@ CODES: dict[str, Problem] = {
         "`Retry-After`, with the same Idempotency-Key, and it takes effect exactly once.",
     ),
     "stopping": Problem(
-        503, "The service is stopping", "Repeat after `Retry-After`; another copy will answer."
+        503,
+        "The service is stopping",
+        "Repeat after `Retry-After`; another copy will answer.",
     ),
     "http_error": Problem(400, "The request cannot be served", "See `detail`."),
     "internal_error": Problem(

@@ -34,7 +34,8 @@ def _clean(value: str) -> str:
     for character in value:
         if character < " " and character not in "\n\r\t" or "\ud800" <= character <= "\udfff":
             raise PydanticCustomError(
-                "text_character", "Control characters and lone surrogates are not accepted."
+                "text_character",
+                "Control characters and lone surrogates are not accepted.",
             )
         if character == "\x7f":
             raise PydanticCustomError("text_character", "Control characters are not accepted.")
@@ -49,7 +50,10 @@ def _not_blank(value: str) -> str:
 
 Text = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
 Name = Annotated[
-    str, Field(min_length=1, max_length=200), AfterValidator(_clean), AfterValidator(_not_blank)
+    str,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_clean),
+    AfterValidator(_not_blank),
 ]
 
 

@@ -106,7 +106,8 @@ async def begin(tx: AsyncConnection, client: UUID, key: str, call: bytes) -> Ans
         return None
     if bytes(row.call) != call:
         raise AppError(
-            "idempotency_key_reused", "This key was used for another call within the last 7 days."
+            "idempotency_key_reused",
+            "This key was used for another call within the last 7 days.",
         )
     await tx.execute(_COUNT, {"client": str(client), "key": key})
     return Answer(row.status, json.loads(row.headers), bytes(row.body))

@@ -103,7 +103,10 @@ def page(
 
 
 def listing(
-    request: Request, items: str | None, following: str | None, parameter: str = "cursor"
+    request: Request,
+    items: str | None,
+    following: str | None,
+    parameter: str = "cursor",
 ) -> Response:
     """A page from the JSON text of its objects, joined by commas."""
     body = f'{{"items":[{items or ""}],"next":{json.dumps(following)}}}'
@@ -128,7 +131,11 @@ class KeptApart(Response):
 
 
 def single(
-    document: str, *, status: int = 200, location: str | None = None, kept: str | None = None
+    document: str,
+    *,
+    status: int = 200,
+    location: str | None = None,
+    kept: str | None = None,
 ) -> Response:
     """One object with its ETag; 201 with Location where it was created.
 

@@ -48,7 +48,13 @@ class ProblemDocument(BaseModel):
     )
 
 
-_ALWAYS = ("unauthenticated", "scope_missing", "invalid_input", "busy", "internal_error")
+_ALWAYS = (
+    "unauthenticated",
+    "scope_missing",
+    "invalid_input",
+    "busy",
+    "internal_error",
+)
 _EXTRA: dict[str, dict[str, Any]] = {
     "wrong_state": {"state": "declined"},
     "insufficient_stock": {"lines": [{"line": 0, "offered": 500, "available": 120}]},
@@ -66,16 +72,30 @@ _DETAIL = {
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of an operation: its own codes and those that every operation has."""
+    return refused(*dict.fromkeys((*codes, *_ALWAYS)))
+
+
+def refused(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` for these codes alone."""
     result: dict[int | str, dict[str, Any]] = {}
-    for code in dict.fromkeys((*codes, *_ALWAYS)):
+    for code in codes:
         problem = CODES[code]
         faults = (
-            [Fault("/lines/0/quantity", "greater_than_equal", "This must be at least 1.")]
+            [
+                Fault(
+                    "/lines/0/quantity",
+                    "greater_than_equal",
+                    "This must be at least 1.",
+                )
+            ]
             if code in ("invalid_input", "unknown_reference", "pack_mismatch")
             else []
         )
         example = AppError(
-            code, _DETAIL.get(code, problem.meaning), faults=faults, extra=_EXTRA.get(code)
+            code,
+            _DETAIL.get(code, problem.meaning),
+            faults=faults,
+            extra=_EXTRA.get(code),
         )
         answer = result.setdefault(
             problem.status,

@@ -1,0 +1,1 @@
+"""Societies, clients, keys and scopes."""

@@ -21,7 +21,13 @@ from app.problems import answers
 router = APIRouter(prefix="/v1", tags=["Access"], route_class=Exchange)
 
 Scope = Literal[
-    "read", "stock:write", "volunteers:write", "requests:write", "offers:write", "admin", "all"
+    "read",
+    "stock:write",
+    "volunteers:write",
+    "requests:write",
+    "offers:write",
+    "admin",
+    "all",
 ]
 Role = Literal["member", "secretariat", "observer"]
 _SCOPES = ["read", "stock:write", "offers:write"]
@@ -78,7 +84,8 @@ class Client(Shown):
     name: str = Field(description="Its name.", examples=["Warehouse ERP"])
     scopes: list[str] = Field(description="What it may do.", examples=[_SCOPES])
     created_at: str = Field(
-        description="When it was created.", examples=["2026-02-06T01:17:00.000000+00:00"]
+        description="When it was created.",
+        examples=["2026-02-06T01:17:00.000000+00:00"],
     )
     revoked_at: str | None = Field(
         description="When it was revoked; null while it may call.", examples=[None]
@@ -115,13 +122,16 @@ class RotationInput(Input):
     """How long the present key stays valid beside the new one."""
 
     overlap_hours: Annotated[int, Field(ge=0, le=720)] = Field(
-        default=24, description="0 ends the present key at once; 720 at most.", examples=[24]
+        default=24,
+        description="0 ends the present key at once; 720 at most.",
+        examples=[24],
     )
 
 
 ClientId = Annotated[Id, Path(description="The client's id.", examples=[_ID])]
 SocietyId = Annotated[
-    SocietyCode, Path(description="The society's ISO 3166-1 alpha-3 code.", examples=["KAZ"])
+    SocietyCode,
+    Path(description="The society's ISO 3166-1 alpha-3 code.", examples=["KAZ"]),
 ]
 
 
@@ -143,10 +153,16 @@ async def get_me(caller: AnyClient) -> Response:
 
 
 @router.get(
-    "/societies", summary="List the societies", response_model=Page[Society], responses=answers()
+    "/societies",
+    summary="List the societies",
+    response_model=Page[Society],
+    responses=answers(),
 )
 async def list_societies(
-    request: Request, caller: AnyClient, tx: ReadTx, query: Annotated[PageQuery, Query()]
+    request: Request,
+    caller: AnyClient,
+    tx: ReadTx,
+    query: Annotated[PageQuery, Query()],
 ) -> Response:
     """The members of the network, in the order of their codes."""
     after = read_cursor(query.cursor, str)
@@ -197,7 +213,8 @@ async def create_client(body: ClientInput, caller: Admin, tx: Tx) -> Response:
     society = body.society or caller.society
     if society != caller.society and not caller.is_secretariat:
         raise AppError(
-            "role_forbidden", "Clients of another society are the secretariat's to create."
+            "role_forbidden",
+            "Clients of another society are the secretariat's to create.",
         )
     client, key = await actions.create_client(
         tx, caller.actor, society, body.name, list(body.scopes)
@@ -228,7 +245,10 @@ async def rotate_client(
 
 
 @router.delete(
-    "/clients/{id}", status_code=204, summary="Revoke a client", responses=answers("not_found")
+    "/clients/{id}",
+    status_code=204,
+    summary="Revoke a client",
+    responses=answers("not_found"),
 )
 async def revoke_client(id: ClientId, caller: Admin, tx: Tx) -> Response:
     """Revoke the client and its keys; in force on every copy of the service within 5 seconds."""

@@ -151,7 +151,11 @@ SELECT p.id, p.doc FROM (
 
 
 async def list_clients(
-    tx: AsyncConnection, society: str | None, after: UUID | None, limit: int, now: datetime
+    tx: AsyncConnection,
+    society: str | None,
+    after: UUID | None,
+    limit: int,
+    now: datetime,
 ) -> list[Any]:
     """(id, JSON) of the clients of one society, or of all."""
     values = {"society": society, "after": after, "limit": limit, "now": now}
@@ -190,10 +194,21 @@ VALUES (:id, :society, :name, :scopes, :now)
 
 
 async def add_client(
-    tx: AsyncConnection, client: UUID, society: str, name: str, scopes: list[str], now: datetime
+    tx: AsyncConnection,
+    client: UUID,
+    society: str,
+    name: str,
+    scopes: list[str],
+    now: datetime,
 ) -> None:
     """Add a client."""
-    values = {"id": client, "society": society, "name": name, "scopes": scopes, "now": now}
+    values = {
+        "id": client,
+        "society": society,
+        "name": name,
+        "scopes": scopes,
+        "now": now,
+    }
     await tx.execute(_ADD_CLIENT, values)
 
 
@@ -204,10 +219,21 @@ VALUES (:id, :client, :digest, :prefix, :now)
 
 
 async def add_key(
-    tx: AsyncConnection, key_id: UUID, client: UUID, digest: bytes, prefix: str, now: datetime
+    tx: AsyncConnection,
+    key_id: UUID,
+    client: UUID,
+    digest: bytes,
+    prefix: str,
+    now: datetime,
 ) -> None:
     """Add a key by its digest."""
-    values = {"id": key_id, "client": client, "digest": digest, "prefix": prefix, "now": now}
+    values = {
+        "id": key_id,
+        "client": client,
+        "digest": digest,
+        "prefix": prefix,
+        "now": now,
+    }
     await tx.execute(_ADD_KEY, values)
 
 

@@ -1,0 +1,1 @@
+"""The mobilisation table: reads, never writes."""

@@ -68,7 +68,9 @@ def _named(names: Mapping[str, str]) -> str:
     return json.dumps({language: names.get(language) for language in LANGUAGES})
 
 
-def _item_rows(item: Item) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+def _item_rows(
+    item: Item,
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     values = {
         "code": item.code,
         "category": item.category or CATEGORIES.get(item.code[0].upper(), "other"),
@@ -104,7 +106,11 @@ async def put_item(
     known = await store.known(tx, substitutes)
     for n, code in enumerate(substitutes):
         if code == item.code:
-            raise invalid(f"/substitutes/{n}/item", "itself", "An item is no substitute of itself.")
+            raise invalid(
+                f"/substitutes/{n}/item",
+                "itself",
+                "An item is no substitute of itself.",
+            )
         if code not in known:
             raise unknown(f"/substitutes/{n}/item", "item")
     await store.put_item(tx, *_item_rows(item))
@@ -137,7 +143,12 @@ def _skill_row(skill: Skill) -> dict[str, Any]:
 
 
 async def _tell(
-    tx: AsyncConnection, actor: Actor, kind: str, code: str, before: str | None, doc: str
+    tx: AsyncConnection,
+    actor: Actor,
+    kind: str,
+    code: str,
+    before: str | None,
+    doc: str,
 ) -> None:
     if before != doc:
         verb = "catalogued" if before is None else "changed"
@@ -276,5 +287,7 @@ async def express(tx: AsyncConnection, item: str, quantity: int, pack: str) -> t
         nearest = f"{error.below} or {error.above}" if error.below else str(error.above)
         message = f"A pack of {size} cannot express this; {nearest} it can."
         raise AppError(
-            "pack_mismatch", message, faults=[Fault("query/quantity", "pack_mismatch", message)]
+            "pack_mismatch",
+            message,
+            faults=[Fault("query/quantity", "pack_mismatch", message)],
         ) from None

@@ -107,7 +107,8 @@ class ItemInput(_Named):
         examples=["housing"],
     )
     unit: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,19}$")] = Field(
-        description="The base unit in which every quantity is counted.", examples=["piece"]
+        description="The base unit in which every quantity is counted.",
+        examples=["piece"],
     )
     weight_kg: Measure | None = Field(
         default=None, description="Weight of one unit, kilograms.", examples=[2.0]
@@ -227,10 +228,16 @@ SkillCode = Annotated[Code, Path(description="The skill's code.", examples=["usa
 
 
 @router.get(
-    "/items", summary="Search the catalogue", response_model=Page[Item], responses=answers()
+    "/items",
+    summary="Search the catalogue",
+    response_model=Page[Item],
+    responses=answers(),
 )
 async def find_items(
-    request: Request, caller: AnyClient, tx: ReadTx, query: Annotated[ItemQuery, Query()]
+    request: Request,
+    caller: AnyClient,
+    tx: ReadTx,
+    query: Annotated[ItemQuery, Query()],
 ) -> Response:
     """Items by code or by name in Azerbaijani, Kazakh, Kyrgyz, Turkish, Uzbek, English, Russian."""
     after = read_cursor(query.cursor, str)
@@ -241,7 +248,10 @@ async def find_items(
 
 
 @router.get(
-    "/items/{code}", summary="Read an item", response_model=Item, responses=answers("not_found")
+    "/items/{code}",
+    summary="Read an item",
+    response_model=Item,
+    responses=answers("not_found"),
 )
 async def get_item(code: ItemCode, caller: AnyClient, tx: ReadTx) -> Response:
     """One item with its packs and substitutes."""
@@ -292,13 +302,27 @@ async def convert(
 ) -> Response:
     """How many packs hold exactly this; where none do, the nearest quantities that they can."""
     unit, packs = await actions.express(tx, code, quantity, pack)
-    shown = {"item": code, "unit": unit, "quantity": quantity, "pack": pack, "packs": packs}
+    shown = {
+        "item": code,
+        "unit": unit,
+        "quantity": quantity,
+        "pack": pack,
+        "packs": packs,
+    }
     return single(json_text.dump(shown).decode())
 
 
-@router.get("/skills", summary="Search the skills", response_model=Page[Skill], responses=answers())
+@router.get(
+    "/skills",
+    summary="Search the skills",
+    response_model=Page[Skill],
+    responses=answers(),
+)
 async def find_skills(
-    request: Request, caller: AnyClient, tx: ReadTx, query: Annotated[SkillQuery, Query()]
+    request: Request,
+    caller: AnyClient,
+    tx: ReadTx,
+    query: Annotated[SkillQuery, Query()],
 ) -> Response:
     """Skills by code or by name in any of the seven languages."""
     after = read_cursor(query.cursor, str)
@@ -307,7 +331,10 @@ async def find_skills(
 
 
 @router.get(
-    "/skills/{code}", summary="Read a skill", response_model=Skill, responses=answers("not_found")
+    "/skills/{code}",
+    summary="Read a skill",
+    response_model=Skill,
+    responses=answers("not_found"),
 )
 async def get_skill(code: SkillCode, caller: AnyClient, tx: ReadTx) -> Response:
     """One skill."""

@@ -96,7 +96,11 @@ def _matching(words: Sequence[str], alias: str) -> tuple[list[str], dict[str, An
 
 
 async def find_items(
-    tx: AsyncConnection, words: Sequence[str], category: str | None, after: str, limit: int
+    tx: AsyncConnection,
+    words: Sequence[str],
+    category: str | None,
+    after: str,
+    limit: int,
 ) -> list[Any]:
     """(code, JSON) of items in the order of their codes."""
     where, values = _matching(words, "i")

@@ -217,7 +217,13 @@ async def report(
     _allowed(held, "checkpoint")
     await store.add_checkpoint(
         tx,
-        {"id": ids.new_id(), "consignment": consignment, "place": place, "at": at, "note": note},
+        {
+            "id": ids.new_id(),
+            "consignment": consignment,
+            "place": place,
+            "at": at,
+            "note": note,
+        },
     )
     data = {"place": place, "at": clock.text(at)}
     await _tell(tx, caller.actor, held.offer, consignment, "sighted", data, [])

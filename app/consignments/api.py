@@ -56,7 +56,10 @@ async def plan(body: ConsignmentInput, caller: Provider, tx: Tx) -> Response:
     responses=answers(),
 )
 async def list_consignments(
-    request: Request, caller: Reader, tx: ReadTx, query: Annotated[ConsignmentQuery, Query()]
+    request: Request,
+    caller: Reader,
+    tx: ReadTx,
+    query: Annotated[ConsignmentQuery, Query()],
 ) -> Response:
     """The consignments that your society sends or receives, newest first."""
     after = read_cursor(query.cursor, UUID)
@@ -101,7 +104,11 @@ async def dispatch(id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatc
     responses=answers(*_MOVING),
 )
 async def report(
-    id: ConsignmentId, body: CheckpointInput, caller: Provider, tx: Tx, if_match: IfMatch
+    id: ConsignmentId,
+    body: CheckpointInput,
+    caller: Provider,
+    tx: Tx,
+    if_match: IfMatch,
 ) -> Response:
     """Say where a consignment on its way was seen."""
     doc = await actions.report(tx, caller, id, body.place, body.at, body.note, if_match)
@@ -143,7 +150,11 @@ async def receive(
     responses=answers(*_MOVING),
 )
 async def cancel(
-    id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatch, body: WhyInput | None = None
+    id: ConsignmentId,
+    caller: Provider,
+    tx: Tx,
+    if_match: IfMatch,
+    body: WhyInput | None = None,
 ) -> Response:
     """A planned consignment does not go. Its goods stay accepted and can be planned anew."""
     return single(await actions.cancel(tx, caller, id, body.reason if body else None, if_match))
@@ -156,7 +167,11 @@ async def cancel(
     responses=answers(*_MOVING),
 )
 async def lose(
-    id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatch, body: WhyInput | None = None
+    id: ConsignmentId,
+    caller: Provider,
+    tx: Tx,
+    if_match: IfMatch,
+    body: WhyInput | None = None,
 ) -> Response:
     """The consignment is lost on its way, with all that it carried."""
     return single(await actions.lose(tx, caller, id, body.reason if body else None, if_match))

@@ -55,10 +55,16 @@ def matched(lines: Sequence[Any], found: Sequence[Found]) -> list[tuple[Any, Fou
     absent = [str(line.id) for line in lines if line.id not in places]
     if absent:
         faults.append(
-            Fault("/lines", "receipt_mismatch", f"Lines not accounted for: {', '.join(absent)}.")
+            Fault(
+                "/lines",
+                "receipt_mismatch",
+                f"Lines not accounted for: {', '.join(absent)}.",
+            )
         )
     if faults:
         raise AppError(
-            "receipt_mismatch", "The receipt does not add up to what was sent.", faults=faults
+            "receipt_mismatch",
+            "The receipt does not add up to what was sent.",
+            faults=faults,
         )
     return receipt

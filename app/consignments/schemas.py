@@ -44,7 +44,9 @@ class ConsignmentInput(Input):
         default=None, description="Number of the waybill.", examples=["CMR 0441-26"]
     )
     eta: Instant | None = Field(
-        default=None, description="When it should arrive.", examples=["2026-02-09T18:00:00Z"]
+        default=None,
+        description="When it should arrive.",
+        examples=["2026-02-09T18:00:00Z"],
     )
 
 
@@ -66,7 +68,9 @@ class FoundLine(Input):
     damaged: Count = Field(default=0, description="Damaged.", examples=[8])
     missing: Count = Field(default=0, description="Not there; counts as lost.", examples=[2])
     note: Text | None = Field(
-        default=None, description="For people to read.", examples=["One pallet was wet."]
+        default=None,
+        description="For people to read.",
+        examples=["One pallet was wet."],
     )
 
 

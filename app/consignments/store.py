@@ -207,7 +207,11 @@ WHERE id = :id
 
 
 async def move(
-    tx: AsyncConnection, consignment: UUID, status: str, now: datetime, reason: str | None
+    tx: AsyncConnection,
+    consignment: UUID,
+    status: str,
+    now: datetime,
+    reason: str | None,
 ) -> None:
     """Move a held consignment into another state."""
     values = {"id": consignment, "status": status, "now": now, "reason": reason}

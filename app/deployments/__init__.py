@@ -1,0 +1,1 @@
+"""Volunteers of an accepted offer, from mobilisation to return."""

@@ -1,0 +1,1 @@
+"""Disasters, to which requests belong."""

@@ -96,7 +96,8 @@ class EventPage(Shown):
 
     items: list[Event] = Field(description="The events, in order.")
     next: str | None = Field(
-        description="`cursor` of the next page; null where you are up to date.", examples=[None]
+        description="`cursor` of the next page; null where you are up to date.",
+        examples=[None],
     )
 
 
@@ -132,7 +133,10 @@ async def list_events(
 
 
 @router.get(
-    "/events/head", summary="Read the chain's head", response_model=Head, responses=answers()
+    "/events/head",
+    summary="Read the chain's head",
+    response_model=Head,
+    responses=answers(),
 )
 async def get_head(caller: Reader, tx: ReadTx) -> Response:
     """The last `seq` and hash. Keep it: `komek verify --head` proves by it that nothing that came

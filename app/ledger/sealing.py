@@ -82,7 +82,11 @@ class Sealer:
             while True:
                 try:
                     await self._hold_office()
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                except (
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                    OSError,
+                ) as error:
                     log.warning("sealer_connection_lost", error=type(error).__name__)
                 await asyncio.sleep(_STANDBY)
         finally:

@@ -65,7 +65,12 @@ async def verify(url: str, kept: tuple[int, str] | None = None) -> Report:
     One snapshot is read, so that the service may go on writing meanwhile.
     """
     connection = await db.connect(
-        url, {"application_name": "komek-verify", "timezone": "UTC", "statement_timeout": "0"}
+        url,
+        {
+            "application_name": "komek-verify",
+            "timezone": "UTC",
+            "statement_timeout": "0",
+        },
     )
     report = Report()
     try:

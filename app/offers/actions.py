@@ -17,7 +17,7 @@ from app.offers import rules, store
 from app.offers.journeys import audience, figures_of, ratio_of, told
 from app.offers.proposing import inexact
 from app.quantity import Inexact
-from app.requests import actions as requests
+from app.requests import pledging as requests
 from app.stock import actions as stock
 from app.volunteers import actions as volunteers
 
@@ -136,7 +136,11 @@ async def accept(
                 "request": str(row.request) if row.request else None,
                 "by": caller.society,
                 "lines": [
-                    {"line": str(line.id), "accepted": accepted[line.id], "of": line.quantity}
+                    {
+                        "line": str(line.id),
+                        "accepted": accepted[line.id],
+                        "of": line.quantity,
+                    }
                     for line in lines
                 ],
             },
@@ -205,13 +209,23 @@ async def _drop(
     moves = await requests.unpledge(tx, pledged) if pledged else []
     moves += await _free(tx, [(line, line.quantity) for line in lines])
     await store.move(
-        tx, row.id, "proposed", status, clock.now(), reason=reason, ended_by=actor.society
+        tx,
+        row.id,
+        "proposed",
+        status,
+        clock.now(),
+        reason=reason,
+        ended_by=actor.society,
     )
     await told(tx, actor, row, status, reason, moves)
 
 
 async def decline(
-    tx: AsyncConnection, caller: Caller, offer: UUID, reason: str | None, precondition: Precondition
+    tx: AsyncConnection,
+    caller: Caller,
+    offer: UUID,
+    reason: str | None,
+    precondition: Precondition,
 ) -> str:
     """The requester does not take a proposal; everything is freed."""
     row = await hold(tx, caller, offer, side="requester")
@@ -223,7 +237,11 @@ async def decline(
 
 
 async def withdraw(
-    tx: AsyncConnection, caller: Caller, offer: UUID, reason: str | None, precondition: Precondition
+    tx: AsyncConnection,
+    caller: Caller,
+    offer: UUID,
+    reason: str | None,
+    precondition: Precondition,
 ) -> str:
     """The provider takes its offer back, as far as nothing has left."""
     row = await hold(tx, caller, offer, side="provider")
@@ -239,7 +257,11 @@ async def withdraw(
 
 
 async def release(
-    tx: AsyncConnection, caller: Caller, offer: UUID, reason: str | None, precondition: Precondition
+    tx: AsyncConnection,
+    caller: Caller,
+    offer: UUID,
+    reason: str | None,
+    precondition: Precondition,
 ) -> str:
     """The requester needs no more of an accepted offer: what has not left is freed."""
     row = await hold(tx, caller, offer, side="requester")
@@ -285,7 +307,13 @@ async def _undo(
     elif rules.is_completed(figures):
         status = "completed"
     await store.move(
-        tx, row.id, "accepted", status, clock.now(), reason=reason, ended_by=caller.society
+        tx,
+        row.id,
+        "accepted",
+        status,
+        clock.now(),
+        reason=reason,
+        ended_by=caller.society,
     )
     await told(tx, caller.actor, row, verb, reason, moves)
 

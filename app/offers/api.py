@@ -10,7 +10,14 @@ from app.access.guard import Provider, Reader, Requester
 from app.calls import Exchange, IfMatch
 from app.db import ReadTx, Tx
 from app.offers import actions, proposing
-from app.offers.schemas import Acceptance, Offer, OfferId, OfferInput, OfferQuery, Reason
+from app.offers.schemas import (
+    Acceptance,
+    Offer,
+    OfferId,
+    OfferInput,
+    OfferQuery,
+    Reason,
+)
 from app.pages import Page, page, read_cursor, single
 from app.problems import answers
 
@@ -82,7 +89,10 @@ async def list_offers(
 
 
 @router.get(
-    "/offers/{id}", summary="Read an offer", response_model=Offer, responses=answers("not_found")
+    "/offers/{id}",
+    summary="Read an offer",
+    response_model=Offer,
+    responses=answers("not_found"),
 )
 async def get_offer(id: OfferId, caller: Reader, tx: ReadTx) -> Response:
     """One offer, for its two parties and the secretariat."""
@@ -96,7 +106,11 @@ async def get_offer(id: OfferId, caller: Reader, tx: ReadTx) -> Response:
     responses=answers(*_DECIDING, "over_accepted", "unknown_reference", "pack_mismatch"),
 )
 async def accept(
-    id: OfferId, caller: Requester, tx: Tx, if_match: IfMatch, body: Acceptance | None = None
+    id: OfferId,
+    caller: Requester,
+    tx: Tx,
+    if_match: IfMatch,
+    body: Acceptance | None = None,
 ) -> Response:
     """Accept a proposal made to you, in whole or in part. What you do not accept is freed."""
     parts = None
@@ -113,7 +127,11 @@ async def accept(
     responses=answers(*_DECIDING),
 )
 async def decline(
-    id: OfferId, caller: Requester, tx: Tx, if_match: IfMatch, body: Reason | None = None
+    id: OfferId,
+    caller: Requester,
+    tx: Tx,
+    if_match: IfMatch,
+    body: Reason | None = None,
 ) -> Response:
     """Decline a proposal made to you. Everything that it reserved is free again."""
     return single(await actions.decline(tx, caller, id, body.reason if body else None, if_match))
@@ -139,7 +157,11 @@ async def withdraw(
     responses=answers(*_DECIDING),
 )
 async def release(
-    id: OfferId, caller: Requester, tx: Tx, if_match: IfMatch, body: Reason | None = None
+    id: OfferId,
+    caller: Requester,
+    tx: Tx,
+    if_match: IfMatch,
+    body: Reason | None = None,
 ) -> Response:
     """Give back what you accepted and what has not left yet; it is outstanding again."""
     return single(await actions.release(tx, caller, id, body.reason if body else None, if_match))

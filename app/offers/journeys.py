@@ -16,7 +16,7 @@ from app.errors import AppError, Fault
 from app.ledger.actions import SECRETARIAT, Actor, Fact, record
 from app.offers import rules, store
 from app.quantity import Ratio
-from app.requests import actions as requests
+from app.requests import pledging as requests
 
 Moves = list[tuple[str, str, int]]
 
@@ -29,7 +29,12 @@ def audience(offer: Any) -> list[str]:
 def figures_of(line: Any) -> rules.Figures:
     """The figures of a stored line."""
     return rules.Figures(
-        line.accepted, line.planned, line.dispatched, line.received, line.damaged, line.lost
+        line.accepted,
+        line.planned,
+        line.dispatched,
+        line.received,
+        line.damaged,
+        line.lost,
     )
 
 
@@ -39,7 +44,12 @@ def ratio_of(line: Any) -> Ratio:
 
 
 async def told(
-    tx: AsyncConnection, actor: Actor, row: Any, verb: str, reason: str | None, moves: Moves
+    tx: AsyncConnection,
+    actor: Actor,
+    row: Any,
+    verb: str,
+    reason: str | None,
+    moves: Moves,
 ) -> None:
     """Record what happened to an offer."""
     data = {"request": str(row.request) if row.request else None, "reason": reason}
@@ -117,7 +127,11 @@ async def plan(tx: AsyncConnection, offer: UUID, wanted: Sequence[Step], pointer
             ],
             extra={
                 "lines": [
-                    {"line": n, "planned": step.planned, "left": lines[step.line].figures.to_plan}
+                    {
+                        "line": n,
+                        "planned": step.planned,
+                        "left": lines[step.line].figures.to_plan,
+                    }
                     for n, step in over
                 ]
             },
@@ -129,7 +143,7 @@ async def advance(tx: AsyncConnection, offer: UUID, steps: Sequence[Step]) -> Mo
     """Add to the figures of a held offer, and of the request lines that it serves."""
     lines = await accepted_lines(tx, offer)
     values: dict[str, Any] = {name: [getattr(s, name) for s in steps] for name in _COLUMNS}
-    await store.addfigures_of(tx, values | {"lines": [s.line for s in steps]})
+    await store.add_figures(tx, values | {"lines": [s.line for s in steps]})
     moves = [
         (f"offer_line:{step.line}", name, getattr(step, name))
         for step in steps

@@ -19,7 +19,7 @@ from app.errors import AppError, Fault, invalid, unknown, wrong_state
 from app.ledger.actions import SECRETARIAT, Fact, record
 from app.offers import rules, store
 from app.quantity import SAME, Inexact, Ratio
-from app.requests import actions as requests
+from app.requests import pledging as requests
 from app.stock import actions as stock
 from app.volunteers import actions as volunteers
 
@@ -205,7 +205,16 @@ async def _fit(
             ratio = await _ratio(tx, asked, lot.item, f"{pointer}/stock")
         _exact(ratio, quantity, f"{pointer}/quantity")
         return _Line(
-            ids.new_id(), position, line, quantity, ratio, lot.item, lot.unit, None, None, None
+            ids.new_id(),
+            position,
+            line,
+            quantity,
+            ratio,
+            lot.item,
+            lot.unit,
+            None,
+            None,
+            None,
         )
     pool = pools.get(line.volunteers) if line.volunteers else None
     if pool is None:
@@ -215,7 +224,16 @@ async def _fit(
     start = asked.start if asked and asked.start else pool.available_from
     end = asked.end if asked and asked.end else pool.available_until
     return _Line(
-        ids.new_id(), position, line, line.quantity, SAME, None, None, pool.skill, start, end
+        ids.new_id(),
+        position,
+        line,
+        line.quantity,
+        SAME,
+        None,
+        None,
+        pool.skill,
+        start,
+        end,
     )
 
 
@@ -228,7 +246,8 @@ async def _ratio(tx: AsyncConnection, asked: requests.Asked, item: str, pointer:
     ratio = rules.ratio_for(asked.item, item, asked.accept_substitutes, stand_ins)
     if ratio is None:
         raise _no_match(
-            pointer, f"The line asks for {asked.item}; this lot's item does not stand in for it."
+            pointer,
+            f"The line asks for {asked.item}; this lot's item does not stand in for it.",
         )
     return ratio
 

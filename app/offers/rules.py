@@ -54,7 +54,10 @@ def lapsed(status: str, expires_at: datetime | None, now: datetime) -> bool:
 
 
 def ratio_for(
-    asked_item: str, item: str, accepts_substitutes: bool, stand_ins: Mapping[str, Ratio]
+    asked_item: str,
+    item: str,
+    accepts_substitutes: bool,
+    stand_ins: Mapping[str, Ratio],
 ) -> Ratio | None:
     """At which ratio a lot's item counts for a line; None where it does not fit."""
     if item == asked_item:

@@ -7,7 +7,17 @@ from fastapi import Path
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.fields import Code, Headcount, Id, Input, Instant, Quantity, Shown, SocietyCode, Text
+from app.fields import (
+    Code,
+    Headcount,
+    Id,
+    Input,
+    Instant,
+    Quantity,
+    Shown,
+    SocietyCode,
+    Text,
+)
 from app.pages import PageQuery
 from app.quantity import MOST
 
@@ -81,10 +91,14 @@ class OfferInput(Input):
         examples=[None],
     )
     eta: Instant | None = Field(
-        default=None, description="When it could arrive.", examples=["2026-12-10T12:00:00Z"]
+        default=None,
+        description="When it could arrive.",
+        examples=["2026-12-10T12:00:00Z"],
     )
     message: Text | None = Field(
-        default=None, description="For people to read.", examples=["Loaded by tomorrow noon."]
+        default=None,
+        description="For people to read.",
+        examples=["Loaded by tomorrow noon."],
     )
 
     @model_validator(mode="after")
@@ -96,11 +110,13 @@ class OfferInput(Input):
                 )
             if any(line.request_line is None for line in self.lines):
                 raise PydanticCustomError(
-                    "request_line_missing", "Every line of this offer needs its `request_line`."
+                    "request_line_missing",
+                    "Every line of this offer needs its `request_line`.",
                 )
         elif self.emergency is None or self.to is None:
             raise PydanticCustomError(
-                "one_of", "Give `request`, or `emergency` with `to` for an unsolicited offer."
+                "one_of",
+                "Give `request`, or `emergency` with `to` for an unsolicited offer.",
             )
         elif any(line.request_line is not None for line in self.lines):
             raise PydanticCustomError("one_of", "`request_line` goes with `request`.")
@@ -183,13 +199,15 @@ class Offer(Shown):
     id: UUID = Field(description="The offer.", examples=[_ID])
     emergency: UUID = Field(description="The emergency.", examples=[_EMERGENCY])
     request: UUID | None = Field(
-        description="The request that it answers; null when unsolicited.", examples=[_REQUEST]
+        description="The request that it answers; null when unsolicited.",
+        examples=[_REQUEST],
     )
     society: str = Field(description="Who offers.", examples=["AZE"])
     to: str = Field(description="To whom.", examples=["TUR"])
     status: Status = Field(description="The state of the offer.", examples=["proposed"])
     expires_at: str = Field(
-        description="Until when a proposal stands.", examples=["2026-12-01T00:00:00+00:00"]
+        description="Until when a proposal stands.",
+        examples=["2026-12-01T00:00:00+00:00"],
     )
     eta: str | None = Field(description="When it could arrive.", examples=[None])
     message: str | None = Field(description="For people to read.", examples=[None])
@@ -198,7 +216,8 @@ class Offer(Shown):
         description="When it was proposed.", examples=["2026-11-24T08:00:00+00:00"]
     )
     updated_at: str = Field(
-        description="When its state last changed.", examples=["2026-11-24T08:00:00+00:00"]
+        description="When its state last changed.",
+        examples=["2026-11-24T08:00:00+00:00"],
     )
     lines: list[GoodsLine | PeopleLine] = Field(description="What is offered.")
 

@@ -50,7 +50,11 @@ offers = Table(
     Index("ix_offers_request", "request", "id"),
     Index("ix_offers_society", "society", "id"),
     Index("ix_offers_to_society", "to_society", "id"),
-    Index("ix_offers_live", "status", postgresql_where=text("status IN ('proposed', 'accepted')")),
+    Index(
+        "ix_offers_live",
+        "status",
+        postgresql_where=text("status IN ('proposed', 'accepted')"),
+    ),
 )
 
 lines = Table(

@@ -1,4 +1,4 @@
-"""Open, change, close and cancel a request; pledge, accept and advance its lines."""
+"""Open, change, close and cancel a request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +128,10 @@ def _asked(line: UUID, by: int) -> tuple[str, str, int]:
 def _told(line: dict[str, Any]) -> dict[str, Any]:
     told = {"id": str(line["id"]), "kind": line["kind"], "requested": line["requested"]}
     if line["kind"] == "stock":
-        return told | {"item": line["item"], "accept_substitutes": line["accept_substitutes"]}
+        return told | {
+            "item": line["item"],
+            "accept_substitutes": line["accept_substitutes"],
+        }
     return told | {
         "skill": line["skill"],
         "from": clock.text(line["from_at"]),
@@ -222,7 +225,16 @@ async def change(
         raise wrong_state("request", row.status, "open")
     present = {
         name: getattr(row, name)
-        for name in ("title", "priority", "needed_by", "place", "country", "lat", "lon", "notes")
+        for name in (
+            "title",
+            "priority",
+            "needed_by",
+            "place",
+            "country",
+            "lat",
+            "lon",
+            "notes",
+        )
     }
     changed = {k: v for k, v in fields.items() if present[k] != v}
     moves = [m for part in resized for m in await _resize(tx, request, part)]
@@ -267,7 +279,11 @@ async def _resize(tx: AsyncConnection, request: UUID, part: Resized) -> Moves:
 
 
 async def end(
-    tx: AsyncConnection, caller: Caller, request: UUID, status: str, precondition: Precondition
+    tx: AsyncConnection,
+    caller: Caller,
+    request: UUID,
+    status: str,
+    precondition: Precondition,
 ) -> str:
     """Close a request that is served, or cancel one that nobody has helped with yet."""
     row = await _own(tx, caller, request, precondition)
@@ -290,140 +306,3 @@ async def end(
         Fact(f"request.{status}", request, {"emergency": str(row.emergency)}),
     )
     return await show(tx, request)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request line as an offer needs it."""
-
-    kind: str
-    item: str | None
-    accept_substitutes: bool
-    skill: str | None
-    start: datetime | None
-    end: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A request as an offer needs it: who asks, for which emergency, and the lines."""
-
-    society: str
-    emergency: UUID
-    status: str
-    lines: dict[UUID, Asked]
-
-
-async def asking(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> Asking:
-    """Those of these lines that are the request's; 422 at /request where there is no request."""
-    rows = await store.asked(tx, request, wanted)
-    found = rows[0] if rows else await store.head(tx, request)
-    if found is None:
-        raise unknown("/request", "request")
-    return Asking(
-        found.society,
-        found.emergency,
-        found.status,
-        {
-            row.id: Asked(
-                row.kind, row.item, row.accept_substitutes, row.skill, row.from_at, row.until_at
-            )
-            for row in rows
-        },
-    )
-
-
-async def hold_open(tx: AsyncConnection, request: UUID) -> None:
-    """Keep a request from ending while this transaction runs; 409 where it has ended."""
-    row = await store.share(tx, request)
-    if row is None:
-        raise missing("request")
-    if row.status != "open":
-        raise wrong_state("request", row.status, "open")
-
-
-async def pledge(
-    tx: AsyncConnection, society: str, parts: Sequence[tuple[UUID, UUID, int]]
-) -> Moves:
-    """Note promises for lines: (holder, line, quantity in the line's units)."""
-    await store.pledge(tx, society, parts)
-    return [(f"line:{line}", "offered", quantity) for _, line, quantity in parts]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What becomes of a pledge at acceptance, in the request line's units."""
-
-    position: int
-    holder: UUID
-    line: UUID
-    offered: int
-    accepted: int
-
-
-async def accept(tx: AsyncConnection, parts: Sequence[Settled], allow_surplus: bool) -> Moves:
-    """Accept pledges in whole or in part; 409 `over_accepted` beyond what is outstanding."""
-    outstanding = await store.lock_lines(tx, sorted({p.line for p in parts}))
-    taken = await store.accept(tx, [(p.holder, p.line, p.accepted) for p in parts], allow_surplus)
-    over = [p for p in parts if p.line not in taken]
-    if over:
-        raise AppError(
-            "over_accepted",
-            "This is more than is outstanding.",
-            extra={
-                "lines": [
-                    {
-                        "line": p.position,
-                        "accepted": p.accepted,
-                        "outstanding": outstanding.get(p.line, 0),
-                    }
-                    for p in over
-                ]
-            },
-        )
-    moves: Moves = []
-    for part in parts:
-        moves.append((f"line:{part.line}", "accepted", part.accepted))
-        moves.append((f"line:{part.line}", "offered", part.accepted - part.offered))
-    return moves
-
-
-async def unpledge(tx: AsyncConnection, parts: Sequence[tuple[UUID, UUID, int]]) -> Moves:
-    """Take back pledges that were never accepted: (holder, line, offered)."""
-    await store.unpledge(tx, [holder for holder, _, _ in parts])
-    return [(f"line:{line}", "offered", -offered) for _, line, offered in parts]
-
-
-async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
-    """Undo acceptance: (holder, quantity in the line's units)."""
-    moves: Moves = []
-    for line, quantity in await store.release(tx, parts):
-        moves.append((f"line:{line}", "accepted", -quantity))
-        moves.append((f"line:{line}", "offered", -quantity))
-    return moves
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is added to the figures of a pledge, in the request line's units."""
-
-    holder: UUID
-    dispatched: int = 0
-    received: int = 0
-    damaged: int = 0
-    lost: int = 0
-
-
-async def advance(tx: AsyncConnection, steps: Sequence[Progress]) -> Moves:
-    """Write down what was dispatched, received, damaged or lost."""
-    if not steps:
-        return []
-    columns = ("dispatched", "received", "damaged", "lost")
-    values: dict[str, Any] = {name: [getattr(s, name) for s in steps] for name in columns}
-    line_of = await store.advance(tx, values | {"holders": [s.holder for s in steps]})
-    return [
-        (f"line:{line_of[step.holder]}", name, getattr(step, name))
-        for step in steps
-        for name in columns
-        if step.holder in line_of and getattr(step, name)
-    ]

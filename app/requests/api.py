@@ -76,9 +76,17 @@ async def open_request(body: RequestInput, caller: Requester, tx: Tx) -> Respons
     return single(doc, status=201, location=f"/v1/requests/{request}")
 
 
-@router.get("/requests", summary="List requests", response_model=Page[Request], responses=answers())
+@router.get(
+    "/requests",
+    summary="List requests",
+    response_model=Page[Request],
+    responses=answers(),
+)
 async def list_requests(
-    request: HttpRequest, caller: Reader, tx: ReadTx, query: Annotated[RequestQuery, Query()]
+    request: HttpRequest,
+    caller: Reader,
+    tx: ReadTx,
+    query: Annotated[RequestQuery, Query()],
 ) -> Response:
     """Requests of every society, newest first, each with the figures of its lines."""
     after = read_cursor(query.cursor, UUID)
@@ -139,7 +147,9 @@ async def change_request(
     for n, line in enumerate(body.lines):
         if (line.quantity is None) == (line.headcount is None):
             raise invalid(
-                f"/lines/{n}", "one_of", "Give `quantity` for goods or `headcount` for people."
+                f"/lines/{n}",
+                "one_of",
+                "Give `quantity` for goods or `headcount` for people.",
             )
         quantity = line.quantity if line.quantity is not None else line.headcount
         assert quantity is not None
@@ -164,7 +174,11 @@ async def close_request(id: RequestId, caller: Requester, tx: Tx, if_match: IfMa
     summary="Cancel a request",
     response_model=Request,
     responses=answers(
-        "not_found", "role_forbidden", "wrong_state", "below_accepted", "precondition_failed"
+        "not_found",
+        "role_forbidden",
+        "wrong_state",
+        "below_accepted",
+        "precondition_failed",
     ),
 )
 async def cancel_request(id: RequestId, caller: Requester, tx: Tx, if_match: IfMatch) -> Response:

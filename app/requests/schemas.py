@@ -77,7 +77,9 @@ class VolunteersLineInput(Input):
         description="Until when; later than `from`.", examples=["2026-02-21T06:00:00Z"]
     )
     languages: Annotated[list[Language], Field(max_length=20)] = Field(
-        default=[], description="Languages that help, ISO 639-1.", examples=[["tr", "en"]]
+        default=[],
+        description="Languages that help, ISO 639-1.",
+        examples=[["tr", "en"]],
     )
 
 
@@ -89,7 +91,9 @@ class RequestInput(Input):
 
     emergency: Id = Field(description="The emergency it belongs to.", examples=[_EMERGENCY])
     ref: Ref | None = Field(
-        default=None, description="Your own reference, once for each request.", examples=["R-12"]
+        default=None,
+        description="Your own reference, once for each request.",
+        examples=["R-12"],
     )
     title: Name = Field(description="In a few words.", examples=["Winter shelter for Pazarcık"])
     priority: Priority = Field(
@@ -104,7 +108,9 @@ class RequestInput(Input):
         examples=[[{"kind": "stock", "item": "HSHEBLANPHT1", "quantity": 1000}]],
     )
     notes: Text | None = Field(
-        default=None, description="For people to read.", examples=["Road open for trucks to 20 t."]
+        default=None,
+        description="For people to read.",
+        examples=["Road open for trucks to 20 t."],
     )
 
 
@@ -131,7 +137,9 @@ class RequestChange(Input):
         default=None, description="How urgent it is.", examples=["high"]
     )
     needed_by: Instant | None = Field(
-        default=None, description="When it should have arrived.", examples=["2026-02-11T12:00:00Z"]
+        default=None,
+        description="When it should have arrived.",
+        examples=["2026-02-11T12:00:00Z"],
     )
     destination: DestinationInput | None = Field(
         default=None,
@@ -161,14 +169,16 @@ class Destination(Shown):
 class _Figures(Shown):
     requested: int = Field(description="What is asked for.", examples=[1000])
     offered: int = Field(
-        description="What stands offered: open proposals and what was accepted.", examples=[900]
+        description="What stands offered: open proposals and what was accepted.",
+        examples=[900],
     )
     accepted: int = Field(description="What the requester accepted.", examples=[600])
     dispatched: int = Field(
         description="What has left; of volunteers, those mobilised.", examples=[600]
     )
     received: int = Field(
-        description="What arrived in good order; of volunteers, those who arrived.", examples=[590]
+        description="What arrived in good order; of volunteers, those who arrived.",
+        examples=[590],
     )
     damaged: int = Field(description="What arrived damaged.", examples=[8])
     lost: int = Field(description="What was missing or lost on the way.", examples=[2])
@@ -221,7 +231,8 @@ class Request(Shown):
     title: str = Field(description="In a few words.", examples=["Winter shelter for Pazarcık"])
     priority: Priority = Field(description="How urgent it is.", examples=["critical"])
     needed_by: str = Field(
-        description="When it should have arrived.", examples=["2026-02-10T12:00:00+00:00"]
+        description="When it should have arrived.",
+        examples=["2026-02-10T12:00:00+00:00"],
     )
     destination: Destination = Field(description="Where it is to go.")
     status: Status = Field(description="Open, closed or cancelled.", examples=["open"])

@@ -1,4 +1,4 @@
-"""Requests, their lines, and the pledges made for them: tables and SQL."""
+"""Requests and their lines: tables and SQL."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -75,29 +75,6 @@ lines = Table(
     UniqueConstraint("request", "position", name="uq_request_lines_position"),
     CheckConstraint("kind IN ('stock', 'volunteers')", name="kind"),
     CheckConstraint("accepted >= 0 AND accepted <= requested + surplus", name="accepted"),
-)
-
-# One row per offer line, in the units of the request line: what a society has promised of it and
-# what became of that. Kept per offer line because a counter on the request line would make every
-# two offers for the same line wait for each other.
-pledges = Table(
-    "pledges",
-    metadata,
-    Column("holder", Uuid, primary_key=True),
-    Column("line", Uuid, ForeignKey("request_lines.id"), nullable=False, index=True),
-    Column("society", Text, nullable=False),
-    Column("offered", BigInteger, nullable=False),
-    Column("accepted", BigInteger, nullable=False, server_default="0"),
-    Column("dispatched", BigInteger, nullable=False, server_default="0"),
-    Column("received", BigInteger, nullable=False, server_default="0"),
-    Column("damaged", BigInteger, nullable=False, server_default="0"),
-    Column("lost", BigInteger, nullable=False, server_default="0"),
-    CheckConstraint("offered >= 0 AND accepted >= 0 AND accepted <= offered", name="accepted"),
-    CheckConstraint("dispatched >= 0 AND dispatched <= accepted", name="dispatched"),
-    CheckConstraint(
-        "received >= 0 AND damaged >= 0 AND lost >= 0 AND received + damaged + lost <= dispatched",
-        name="received",
-    ),
 )
 
 # `complete` when every line has at least what was requested; `none` when no line has anything.
@@ -288,117 +265,3 @@ async def head(tx: AsyncConnection, request: UUID) -> Row[Any] | None:
 async def asked(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> list[Row[Any]]:
     """Those of these lines that are the request's, with what an offer must know."""
     return list((await tx.execute(_ASKED, {"request": request, "lines": list(wanted)})).all())
-
-
-_PLEDGE = text("""
-INSERT INTO pledges (holder, line, society, offered)
-SELECT t.holder, t.line, :society, t.offered
-FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
-    AS t(holder, line, offered)
-""")
-
-
-async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
-    """Note what a society promises: (holder, line, in the line's units)."""
-    await tx.execute(
-        _PLEDGE,
-        {
-            "society": society,
-            "holders": [r[0] for r in rows],
-            "lines": [r[1] for r in rows],
-            "offered": [r[2] for r in rows],
-        },
-    )
-
-
-# The guard of acceptance stands in the UPDATE, as the promise's does: two acceptances at once
-# cannot both find the same gap. With `allow_surplus` the excess is written down as agreed.
-_ACCEPT = text("""
-WITH asked AS (
-    SELECT t.line, sum(t.accepted)::bigint AS accepted
-    FROM unnest(CAST(:lines AS uuid[]), CAST(:accepted AS bigint[])) AS t(line, accepted)
-    GROUP BY t.line
-)
-UPDATE request_lines l SET accepted = l.accepted + asked.accepted,
-    surplus = CASE WHEN :allow_surplus
-        THEN greatest(l.surplus, l.accepted + asked.accepted - l.requested) ELSE l.surplus END
-FROM asked
-WHERE l.id = asked.line
-  AND (:allow_surplus OR asked.accepted = 0 OR l.accepted + asked.accepted <= l.requested)
-RETURNING l.id
-""")
-
-_SETTLE = text("""
-UPDATE pledges p SET offered = t.accepted, accepted = t.accepted
-FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, accepted)
-WHERE p.holder = t.holder
-""")
-
-_LOCK_LINES = text("""
-SELECT id, requested, accepted FROM request_lines
-WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
-""")
-
-
-async def lock_lines(tx: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, int]:
-    """Lines, held in the order of their ids; what is outstanding of each."""
-    rows = await tx.execute(_LOCK_LINES, {"lines": list(wanted)})
-    return {row.id: max(0, row.requested - row.accepted) for row in rows}
-
-
-async def accept(
-    tx: AsyncConnection,
-    parts: Sequence[tuple[UUID, UUID, int]],
-    allow_surplus: bool,
-) -> set[UUID]:
-    """Accept (holder, line, quantity); returns the lines that could take it."""
-    accepted = [part[2] for part in parts]
-    rows = await tx.execute(
-        _ACCEPT,
-        {"lines": [p[1] for p in parts], "accepted": accepted, "allow_surplus": allow_surplus},
-    )
-    taken = {row[0] for row in rows}
-    await tx.execute(_SETTLE, {"holders": [p[0] for p in parts], "accepted": accepted})
-    return taken
-
-
-_UNPLEDGE = text("""
-UPDATE pledges SET offered = accepted WHERE holder = ANY(CAST(:holders AS uuid[]))
-""")
-
-
-async def unpledge(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
-    """What was offered and never accepted is offered no more."""
-    await tx.execute(_UNPLEDGE, {"holders": list(holders)})
-
-
-_RELEASE = text("""
-WITH given AS (
-    UPDATE pledges p SET accepted = p.accepted - t.quantity, offered = p.offered - t.quantity
-    FROM unnest(CAST(:holders AS uuid[]), CAST(:quantities AS bigint[])) AS t(holder, quantity)
-    WHERE p.holder = t.holder RETURNING p.line, t.quantity
-), per_line AS (SELECT line, sum(quantity)::bigint AS quantity FROM given GROUP BY line)
-UPDATE request_lines l SET accepted = l.accepted - g.quantity FROM per_line g WHERE l.id = g.line
-RETURNING l.id, g.quantity
-""")
-
-
-async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
-    """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
-    values = {"holders": [p[0] for p in parts], "quantities": [p[1] for p in parts]}
-    return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
-
-
-_ADVANCE = text("""
-UPDATE pledges p SET dispatched = p.dispatched + t.dispatched, received = p.received + t.received,
-    damaged = p.damaged + t.damaged, lost = p.lost + t.lost
-FROM unnest(CAST(:holders AS uuid[]), CAST(:dispatched AS bigint[]), CAST(:received AS bigint[]),
-            CAST(:damaged AS bigint[]), CAST(:lost AS bigint[]))
-    AS t(holder, dispatched, received, damaged, lost)
-WHERE p.holder = t.holder RETURNING p.holder, p.line
-""")
-
-
-async def advance(tx: AsyncConnection, values: dict[str, Any]) -> dict[UUID, UUID]:
-    """Add to what became of pledges; the line of each holder."""
-    return {row[0]: row[1] for row in await tx.execute(_ADVANCE, values)}

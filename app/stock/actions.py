@@ -64,7 +64,11 @@ class Held:
 
 
 async def put_site(
-    tx: AsyncConnection, caller: Caller, ref: str, site: Site, precondition: Precondition
+    tx: AsyncConnection,
+    caller: Caller,
+    ref: str,
+    site: Site,
+    precondition: Precondition,
 ) -> tuple[bool, str]:
     """Create or replace a site; (created, JSON)."""
     before = await store.site(tx, caller.society, ref, lock=True)
@@ -89,7 +93,10 @@ async def put_site(
             Fact(
                 "site.opened" if before is None else "site.changed",
                 row.id,
-                {"ref": ref, **{k: values[k] for k in ("name", "country", "lat", "lon", "kind")}},
+                {
+                    "ref": ref,
+                    **{k: values[k] for k in ("name", "country", "lat", "lon", "kind")},
+                },
                 audience=[caller.society],
             ),
         )
@@ -115,7 +122,11 @@ async def list_own(tx: AsyncConnection, caller: Caller, after: UUID, limit: int)
 
 
 async def find(
-    tx: AsyncConnection, caller: Caller, wanted: Wanted, after: Sequence[Any] | None, limit: int
+    tx: AsyncConnection,
+    caller: Caller,
+    wanted: Wanted,
+    after: Sequence[Any] | None,
+    limit: int,
 ) -> list[Any]:
     """The network's lots as (place…, JSON)."""
     return await search.find(tx, caller.society, wanted, after, limit)
@@ -134,7 +145,9 @@ async def close_site(
     except IntegrityError as error:
         raise AppError("site_in_use", "Lots or pools stand at this site.") from error
     await record(
-        tx, caller.actor, Fact("site.closed", before[0], {"ref": ref}, audience=[caller.society])
+        tx,
+        caller.actor,
+        Fact("site.closed", before[0], {"ref": ref}, audience=[caller.society]),
     )
 
 

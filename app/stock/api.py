@@ -30,9 +30,17 @@ from app.stock.search import Wanted
 router = APIRouter(prefix="/v1", tags=["Stock"], route_class=Exchange)
 
 
-@router.get("/my/sites", summary="List your sites", response_model=Page[Site], responses=answers())
+@router.get(
+    "/my/sites",
+    summary="List your sites",
+    response_model=Page[Site],
+    responses=answers(),
+)
 async def list_sites(
-    request: Request, caller: SiteReader, tx: ReadTx, query: Annotated[PageQuery, Query()]
+    request: Request,
+    caller: SiteReader,
+    tx: ReadTx,
+    query: Annotated[PageQuery, Query()],
 ) -> Response:
     """Your society's own sites, in the order of your references."""
     after = read_cursor(query.cursor, str)
@@ -79,9 +87,17 @@ async def delete_site(ref: SiteRef, caller: SiteWriter, tx: Tx, if_match: IfMatc
     return Response(status_code=204)
 
 
-@router.get("/my/stock", summary="List your lots", response_model=Page[OwnLot], responses=answers())
+@router.get(
+    "/my/stock",
+    summary="List your lots",
+    response_model=Page[OwnLot],
+    responses=answers(),
+)
 async def list_own_lots(
-    request: Request, caller: StockReader, tx: ReadTx, query: Annotated[PageQuery, Query()]
+    request: Request,
+    caller: StockReader,
+    tx: ReadTx,
+    query: Annotated[PageQuery, Query()],
 ) -> Response:
     """Your society's own lots with count, floor and reservations, oldest first."""
     after = read_cursor(query.cursor, UUID)
@@ -90,7 +106,10 @@ async def list_own_lots(
 
 
 @router.get(
-    "/my/stock/{ref}", summary="Read a lot", response_model=OwnLot, responses=answers("not_found")
+    "/my/stock/{ref}",
+    summary="Read a lot",
+    response_model=OwnLot,
+    responses=answers("not_found"),
 )
 async def get_own_lot(ref: LotRef, caller: StockReader, tx: ReadTx) -> Response:
     """One of your lots, by your own reference."""
@@ -113,7 +132,11 @@ async def put_lot(
     new promises and tells both parties by `stock.shortfall`.
     """
     created, doc = await actions.publish(
-        tx, caller, ref, actions.Lot(**{k: getattr(body, k) for k in _LOT_FIELDS}), if_match
+        tx,
+        caller,
+        ref,
+        actions.Lot(**{k: getattr(body, k) for k in _LOT_FIELDS}),
+        if_match,
     )
     return _put(created, doc, f"/v1/my/stock/{quote(ref)}")
 

@@ -37,7 +37,9 @@ class SiteInput(Input):
     lat: Latitude = Field(description="Latitude, degrees north (WGS 84).", examples=[40.41])
     lon: Longitude = Field(description="Longitude, degrees east (WGS 84).", examples=[49.87])
     kind: SiteKind = Field(
-        default="warehouse", description="What kind of place it is.", examples=["warehouse"]
+        default="warehouse",
+        description="What kind of place it is.",
+        examples=["warehouse"],
     )
 
 
@@ -86,13 +88,19 @@ class LotInput(Input):
         examples=[50],
     )
     lot_number: Name | None = Field(
-        default=None, description="The maker's lot or batch number.", examples=["B-2025-114"]
+        default=None,
+        description="The maker's lot or batch number.",
+        examples=["B-2025-114"],
     )
     expires_on: Day | None = Field(
-        default=None, description="Expiry date, for what expires.", examples=["2027-06-30"]
+        default=None,
+        description="Expiry date, for what expires.",
+        examples=["2027-06-30"],
     )
     unit_value: Money | None = Field(
-        default=None, description="Value of one base unit, with `currency`.", examples=[12.5]
+        default=None,
+        description="Value of one base unit, with `currency`.",
+        examples=[12.5],
     )
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = Field(
         default=None, description="ISO 4217 code, with `unit_value`.", examples=["USD"]
@@ -122,7 +130,8 @@ class OwnLot(Shown):
     reserved: int = Field(description="What is promised and has not left yet.", examples=[120])
     available: int = Field(description="What may still be promised.", examples=[330])
     shortfall: int = Field(
-        description="What is promised beyond your count; 0 is as it should be.", examples=[0]
+        description="What is promised beyond your count; 0 is as it should be.",
+        examples=[0],
     )
     lot_number: str | None = Field(description="Lot or batch number.", examples=["B-2025-114"])
     expires_on: date | None = Field(description="Expiry date.", examples=["2027-06-30"])
@@ -133,7 +142,8 @@ class OwnLot(Shown):
     )
     as_of: str = Field(description="When it was counted.", examples=["2026-02-06T01:17:00+00:00"])
     updated_at: str = Field(
-        description="When it was last published.", examples=["2026-02-06T01:18:02.1+00:00"]
+        description="When it was last published.",
+        examples=["2026-02-06T01:18:02.1+00:00"],
     )
 
 
@@ -162,7 +172,8 @@ class LotShown(Shown):
     currency: str | None = Field(description="ISO 4217 code.", examples=["USD"])
     as_of: str = Field(description="When it was counted.", examples=["2026-02-06T01:17:00+00:00"])
     distance_km: float | None = Field(
-        description="Great-circle distance from `near`; null without it.", examples=[None]
+        description="Great-circle distance from `near`; null without it.",
+        examples=[None],
     )
 
 
@@ -194,14 +205,18 @@ class StockQuery(PageQuery):
         default=None, description="The item's code.", examples=["HSHEBLANPHT1"]
     )
     substitutes: bool = Field(
-        default=False, description="With `item`: also what may stand in for it.", examples=[False]
+        default=False,
+        description="With `item`: also what may stand in for it.",
+        examples=[False],
     )
     society: SocietyCode | None = Field(default=None, description="Whose stock.", examples=["AZE"])
     country: CountryCode | None = Field(
         default=None, description="In which country it is.", examples=["AZE"]
     )
     min_available: Annotated[int, Field(ge=0, le=1_000_000_000_000)] = Field(
-        default=0, description="At least this much available, in base units.", examples=[100]
+        default=0,
+        description="At least this much available, in base units.",
+        examples=[100],
     )
     expires_after: Day | None = Field(
         default=None,
@@ -214,5 +229,7 @@ class StockQuery(PageQuery):
         examples=["37.58,36.93"],
     )
     within_km: Annotated[float, Field(gt=0, le=20_040, allow_inf_nan=False)] | None = Field(
-        default=None, description="With `near`: not farther than this.", examples=[1500]
+        default=None,
+        description="With `near`: not farther than this.",
+        examples=[1500],
     )

@@ -44,7 +44,11 @@ class Wanted:
 
 
 async def find(
-    tx: AsyncConnection, me: str, wanted: Wanted, after: Sequence[Any] | None, limit: int
+    tx: AsyncConnection,
+    me: str,
+    wanted: Wanted,
+    after: Sequence[Any] | None,
+    limit: int,
 ) -> list[Any]:
     """Lots as (place…, JSON): in the order of their ids, or nearest first where `near` is given.
 

@@ -1,0 +1,1 @@
+"""Pools of volunteers, and the promises made of them over time."""

@@ -1,0 +1,40 @@
+# Everything a newcomer needs: `make serve`, `make test`. Each builds .venv from the lock by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: serve test check demo bench lock clean
+
+$(INSTALLED): requirements/dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)
+
+serve: $(INSTALLED)
+	exec $(BIN)/komek serve
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check app migrations tests bench
+	$(BIN)/ruff check app migrations tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+	$(BIN)/python -m tests.fuzz
+
+demo: $(INSTALLED)
+	exec $(BIN)/komek demo
+
+bench: $(INSTALLED)
+	$(BIN)/python -m bench
+
+lock: $(INSTALLED)
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --no-annotate --allow-unsafe --strip-extras --output-file requirements/run.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --no-annotate --allow-unsafe --strip-extras --output-file requirements/dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .komek build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,133 @@
+"""The board of an emergency, as JSON or as CSV with HXL tags."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.access.guard import Reader
+from app.board import actions
+from app.calls import Exchange
+from app.db import ReadTx
+from app.emergencies.api import EmergencyId
+from app.fields import Shown
+from app.pages import single
+from app.problems import answers
+
+router = APIRouter(prefix="/v1", tags=["Board"], route_class=Exchange)
+
+_ID = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
+_AT = "2026-02-08T09:30:00+00:00"
+
+
+class _Figures(Shown):
+    offered: int = Field(
+        description="What stands offered: open proposals and what was accepted.",
+        examples=[900],
+    )
+    accepted: int = Field(description="What the requester accepted.", examples=[600])
+    dispatched: int = Field(description="What has left.", examples=[600])
+    received: int = Field(description="What arrived in good order.", examples=[590])
+    damaged: int = Field(description="What arrived damaged.", examples=[8])
+    lost: int = Field(description="What was missing or lost on the way.", examples=[2])
+    as_of: str = Field(description="When the newest of these figures changed.", examples=[_AT])
+
+
+class SocietyFigures(_Figures):
+    """What one society does for a line."""
+
+    society: str = Field(description="Who helps.", examples=["AZE"])
+
+
+class BoardLine(_Figures):
+    """A request line with what was asked for, and what became of it."""
+
+    request: UUID = Field(description="The request.", examples=[_ID])
+    line: UUID = Field(description="Its line.", examples=[_ID])
+    society: str = Field(description="Who asks.", examples=["TUR"])
+    title: str = Field(description="The request's title.", examples=["Winter shelter"])
+    priority: str = Field(description="How urgent it is.", examples=["critical"])
+    needed_by: str = Field(description="When it should have arrived.", examples=[_AT])
+    status: str = Field(description="The state of the request.", examples=["open"])
+    kind: Literal["stock", "volunteers"] = Field(description="Goods or people.", examples=["stock"])
+    item: str | None = Field(description="The item, for goods.", examples=["HSHEBLANPHT1"])
+    skill: str | None = Field(description="The skill, for people.", examples=[None])
+    unit: str = Field(description="What is counted.", examples=["piece"])
+    requested: int = Field(description="What is asked for.", examples=[1000])
+    outstanding: int = Field(description="Requested less accepted.", examples=[400])
+    societies: list[SocietyFigures] = Field(description="The same figures by who helps.")
+
+
+class Unsolicited(_Figures):
+    """Help that was offered without being asked for."""
+
+    society: str = Field(description="Who helps.", examples=["UZB"])
+    to: str = Field(description="Whom.", examples=["TUR"])
+    item: str | None = Field(description="The item, for goods.", examples=["FCERRICELGGR"])
+    skill: str | None = Field(description="The skill, for people.", examples=[None])
+    unit: str = Field(description="What is counted.", examples=["kg"])
+
+
+class Board(Shown):
+    """The mobilisation table of an emergency: one set of figures for everybody."""
+
+    emergency: UUID = Field(description="The emergency.", examples=[_ID])
+    name: str = Field(description="What it is called.", examples=["Kahramanmaraş earthquakes"])
+    glide: str | None = Field(description="GLIDE number.", examples=["EQ-2023-000015-TUR"])
+    status: str = Field(description="Open or closed.", examples=["open"])
+    as_of: str = Field(description="When the table was drawn.", examples=[_AT])
+    lines: list[BoardLine] = Field(description="What was asked for, line by line.")
+    unsolicited: list[Unsolicited] = Field(description="What was offered without being asked for.")
+
+
+class BoardQuery(BaseModel):
+    """In which form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["json", "csv"] | None = Field(
+        default=None,
+        description="`csv` for a spreadsheet, with HXL tags; the same as `Accept: text/csv`.",
+        examples=["json"],
+    )
+
+
+@router.get(
+    "/emergencies/{id}/board",
+    summary="Read the board",
+    response_model=Board,
+    responses=answers("not_found")
+    | {
+        200: {
+            "description": "The board.",
+            "content": {
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "request,line,requester\r\n"
+                    "#meta+id+request,#meta+id+line,#org+requester+code\r\n",
+                }
+            },
+        }
+    },
+)
+async def get_board(
+    request: Request,
+    id: EmergencyId,
+    caller: Reader,
+    tx: ReadTx,
+    query: Annotated[BoardQuery, Query()],
+) -> Response:
+    """Per line and society: asked, offered, accepted, dispatched, received, lost, and as of when."""
+    doc = await actions.show(tx, id)
+    accepts = request.headers.get("accept", "")
+    if query.format == "csv" or (query.format is None and accepts.startswith("text/csv")):
+        headers = {
+            "Content-Disposition": f'attachment; filename="board-{id}.csv"',
+            "Vary": "Accept",
+        }
+        return Response(actions.as_csv(doc), media_type="text/csv; charset=utf-8", headers=headers)
+    response = single(doc)
+    response.headers["Vary"] = "Accept"
+    return response

@@ -1,0 +1,193 @@
+"""komek: serve, migrate, client, verify, openapi, demo."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.access import actions as access
+from app.access.actions import Caller
+from app.access.rules import SCOPES
+from app.config import Settings
+from app.db import Database
+from app.embedded import EmbeddedRefused
+from app.errors import AppError
+from app.exercise import playing
+from app.ledger.actions import Actor
+from app.ledger.verifying import verify as prove
+from app.main import create_app
+from app.service import logs, serving
+
+cli = typer.Typer(
+    help="The exchange through which Red Crescent societies share stock and volunteers.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+clients = typer.Typer(help="The IT systems of societies, and their keys.", no_args_is_help=True)
+cli.add_typer(clients, name="client")
+
+out = Console()
+err = Console(stderr=True)
+T = TypeVar("T")
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings.from_env()
+    except ValueError as error:
+        err.print(f"[red]{error}[/red]")
+        raise typer.Exit(2) from None
+    logs.configure(settings.log_level)
+    return settings
+
+
+def _in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def run(url: str) -> T:
+        database = Database(url, settings)
+        try:
+            async with database.transaction() as tx:
+                return await do(tx)
+        finally:
+            await database.close()
+
+    try:
+        with serving.database_url(settings) as url:
+            return asyncio.run(run(url))
+    except AppError as error:
+        err.print(f"[red]{error.detail}[/red]")
+        raise typer.Exit(1) from None
+
+
+@cli.command()
+def serve() -> None:
+    """Run the service; migrates and loads what comes with it first. Set it up by KOMEK_*."""
+    settings = _settings()
+    try:
+        serving.serve(settings)
+    except EmbeddedRefused as error:
+        err.print(f"[red]{error}[/red]")
+        raise typer.Exit(1) from None
+
+
+@cli.command()
+def migrate(
+    revision: Annotated[
+        str, typer.Argument(help="`head`, `base` (drops everything) or a revision.")
+    ] = "head",
+) -> None:
+    """Bring the database's schema to a revision."""
+    with serving.database_url(_settings()) as url:
+        serving.migrate(url, revision)
+
+
+@clients.command("create")
+def create_client(
+    society: Annotated[str, typer.Argument(help="The society's code, such as TUR.")],
+    name: Annotated[str, typer.Option(help="Which system it is.")],
+    scope: Annotated[
+        list[str], typer.Option(help=f"`all` or any of: {', '.join(SCOPES)}. May be repeated.")
+    ],
+) -> None:
+    """Create a client and print its key: alone, on standard output, this once."""
+    scopes = [word for given in scope for word in given.split(",")]
+    strange = [word for word in scopes if word != "all" and word not in SCOPES]
+    if strange:
+        err.print(f"[red]No such scope: {', '.join(strange)}.[/red]")
+        raise typer.Exit(2)
+    if not name.strip() or len(name) > 200:
+        err.print("[red]A name has 1 to 200 characters.[/red]")
+        raise typer.Exit(2)
+    actor = Actor(society, None)
+
+    async def create(tx: AsyncConnection) -> str:
+        _, key = await access.create_client(tx, actor, society, name, scopes)
+        return key
+
+    print(_in_transaction(_settings(), create))
+
+
+def _operator() -> Caller:
+    """Whoever may run this command has the database itself: the reach of the secretariat."""
+    return Caller("TUR", "secretariat", UUID(int=0), "operator", frozenset(SCOPES))
+
+
+@clients.command("list")
+def list_clients() -> None:
+    """Show the clients of all societies."""
+
+    async def find(tx: AsyncConnection) -> list[tuple[UUID, str]]:
+        return await access.list_clients(tx, _operator(), None, 10_000)
+
+    table = Table("Id", "Society", "Name", "Scopes", "Keys", "Revoked")
+    for _, doc in _in_transaction(_settings(), find):
+        client = json.loads(doc)
+        table.add_row(
+            client["id"],
+            client["society"],
+            client["name"],
+            " ".join(client["scopes"]),
+            " ".join(key["prefix"] + "…" for key in client["keys"]),
+            client["revoked_at"] or "",
+        )
+    out.print(table)
+
+
+@clients.command("revoke")
+def revoke_client(client: Annotated[UUID, typer.Argument(help="The client's id.")]) -> None:
+    """Revoke a client and its keys; in force everywhere within 5 seconds."""
+
+    async def revoke(tx: AsyncConnection) -> None:
+        await access.revoke(tx, _operator(), client)
+
+    _in_transaction(_settings(), revoke)
+
+
+@cli.command()
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(help="A chain head that was kept, `seq:hash`; see GET /v1/events/head."),
+    ] = None,
+) -> None:
+    """Prove every balance and the chain of hashes from the ledger alone; exit 1 on a fault."""
+    kept = None
+    if head is not None:
+        seq, _, digest = head.partition(":")
+        if not seq.isdigit() or len(digest) != 64:
+            err.print("[red]A head is `seq:hash`, the hash being 64 hex digits.[/red]")
+            raise typer.Exit(2)
+        kept = (int(seq), digest.lower())
+    with serving.database_url(_settings()) as url:
+        report = asyncio.run(prove(url, kept))
+    if report.faults:
+        for fault in report.faults:
+            err.print(f"[red]{fault}[/red]")
+        raise typer.Exit(1)
+    out.print(
+        f"{report.records} records, {report.sealed} of them sealed; "
+        f"{report.balances} balances add up."
+    )
+    out.print(f"head {report.head[0]}:{report.head[1]}", soft_wrap=True)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    print(json.dumps(create_app(_settings()).openapi(), ensure_ascii=False, indent=2))
+
+
+@cli.command()
+def demo() -> None:
+    """Play the Kahramanmaraş exercise over HTTP, and leave the service running."""
+    playing.play(_settings())
+
+
+def main() -> None:
+    """The command."""
+    cli()

@@ -1,0 +1,1 @@
+"""The Kahramanmaraş exercise, played over HTTP by five systems."""

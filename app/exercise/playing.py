@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from app.config import Settings
+
+
+def play(settings: Settings) -> None:
+    """Play."""

@@ -1,0 +1,98 @@
+"""create_app(): the one file that knows every room."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+import app
+from app.access import api as access
+from app.access.actions import KeyRing
+from app.board import api as board
+from app.calls import Exchange
+from app.catalogue import api as catalogue
+from app.config import Settings
+from app.consignments import actions as consigning
+from app.consignments import api as consignments
+from app.db import Database
+from app.deployments import actions as deploying
+from app.deployments import api as deployments
+from app.emergencies import api as emergencies
+from app.ledger import api as ledger
+from app.ledger.sealing import Sealer
+from app.offers import actions as offering
+from app.offers import api as offers
+from app.requests import api as requests
+from app.service import chores, docs, logs, openapi, operations, refusals, stopping
+from app.service.doorway import Doorway
+from app.stock import api as stock
+from app.volunteers import api as volunteers
+
+ROOMS = (
+    access,
+    catalogue,
+    stock,
+    volunteers,
+    emergencies,
+    requests,
+    offers,
+    consignments,
+    deployments,
+    board,
+    ledger,
+)
+"""In the order of the story, which is that of the documentation."""
+
+# Before an accepted offer is withdrawn or released, what is planned of it and has not left goes
+# back; the rooms of the journeys come after that of the offers, so that it cannot call them.
+offering.followers[:] = [consigning.cancel_planned, deploying.cancel_planned]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. `settings.database_url` must name a database that is migrated."""
+    settings = settings or Settings.from_env()
+    logs.configure(settings.log_level)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        assert settings.database_url is not None, "serve decides which database it is"
+        database = Database(settings.database_url, settings)
+        application.state.database = database
+        application.state.keyring = KeyRing(database, settings.key_cache)
+        stopping.drain_first(application, settings.drain)
+        tasks = [asyncio.create_task(Sealer(settings.database_url).run())]
+        tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await database.close()
+
+    application = FastAPI(
+        title="Kömek",
+        version=app.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    application.state.settings = settings
+    application.state.stopping = False
+    application.add_middleware(
+        Doorway, body_limit=settings.body_limit, body_timeout=settings.body_timeout
+    )
+    refusals.register(application)
+    for room in ROOMS:
+        application.include_router(room.router)
+    application.include_router(operations.router)
+    docs.mount(application)
+    application.openapi = lambda: openapi.describe(application, routes())  # type: ignore[method-assign]
+    return application
+
+
+def routes() -> list[Exchange]:
+    """Every route of the exchange, with who may call it."""
+    return [route for room in ROOMS for route in room.router.routes if isinstance(route, Exchange)]

@@ -1,0 +1,176 @@
+"""What societies pledge for request lines, and what becomes of it: table and SQL."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.db import metadata
+
+# One row per offer line, in the units of the request line: what a society has promised of it and
+# what became of that. Kept per offer line because a counter on the request line would make every
+# two offers for the same line wait for each other.
+pledges = Table(
+    "pledges",
+    metadata,
+    Column("holder", Uuid, primary_key=True),
+    Column("line", Uuid, ForeignKey("request_lines.id"), nullable=False, index=True),
+    Column("society", Text, nullable=False),
+    Column("offered", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False, server_default="0"),
+    Column("dispatched", BigInteger, nullable=False, server_default="0"),
+    Column("received", BigInteger, nullable=False, server_default="0"),
+    Column("damaged", BigInteger, nullable=False, server_default="0"),
+    Column("lost", BigInteger, nullable=False, server_default="0"),
+    # How old the figures are, for the board.
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("offered >= 0 AND accepted >= 0 AND accepted <= offered", name="accepted"),
+    CheckConstraint("dispatched >= 0 AND dispatched <= accepted", name="dispatched"),
+    CheckConstraint(
+        "received >= 0 AND damaged >= 0 AND lost >= 0 AND received + damaged + lost <= dispatched",
+        name="received",
+    ),
+)
+
+_PLEDGE = text("""
+INSERT INTO pledges (holder, line, society, offered, updated_at)
+SELECT t.holder, t.line, :society, t.offered, :now
+FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
+    AS t(holder, line, offered)
+""")
+
+
+async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
+    """Note what a society promises: (holder, line, in the line's units)."""
+    await tx.execute(
+        _PLEDGE,
+        {
+            "society": society,
+            "holders": [r[0] for r in rows],
+            "lines": [r[1] for r in rows],
+            "offered": [r[2] for r in rows],
+            "now": clock.now(),
+        },
+    )
+
+
+# The guard of acceptance stands in the UPDATE, as the promise's does: two acceptances at once
+# cannot both find the same gap. With `allow_surplus` the excess is written down as agreed.
+_ACCEPT = text("""
+WITH asked AS (
+    SELECT t.line, sum(t.accepted)::bigint AS accepted
+    FROM unnest(CAST(:lines AS uuid[]), CAST(:accepted AS bigint[])) AS t(line, accepted)
+    GROUP BY t.line
+)
+UPDATE request_lines l SET accepted = l.accepted + asked.accepted,
+    surplus = CASE WHEN :allow_surplus
+        THEN greatest(l.surplus, l.accepted + asked.accepted - l.requested) ELSE l.surplus END
+FROM asked
+WHERE l.id = asked.line
+  AND (:allow_surplus OR asked.accepted = 0 OR l.accepted + asked.accepted <= l.requested)
+RETURNING l.id
+""")
+
+_SETTLE = text("""
+UPDATE pledges p SET offered = t.accepted, accepted = t.accepted, updated_at = :now
+FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, accepted)
+WHERE p.holder = t.holder
+""")
+
+_LOCK_LINES = text("""
+SELECT id, requested, accepted FROM request_lines
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+""")
+
+
+async def lock_lines(tx: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, int]:
+    """Lines, held in the order of their ids; what is outstanding of each."""
+    rows = await tx.execute(_LOCK_LINES, {"lines": list(wanted)})
+    return {row.id: max(0, row.requested - row.accepted) for row in rows}
+
+
+async def accept(
+    tx: AsyncConnection,
+    parts: Sequence[tuple[UUID, UUID, int]],
+    allow_surplus: bool,
+) -> set[UUID]:
+    """Accept (holder, line, quantity); returns the lines that could take it."""
+    accepted = [part[2] for part in parts]
+    rows = await tx.execute(
+        _ACCEPT,
+        {
+            "lines": [p[1] for p in parts],
+            "accepted": accepted,
+            "allow_surplus": allow_surplus,
+        },
+    )
+    taken = {row[0] for row in rows}
+    settled = {
+        "holders": [p[0] for p in parts],
+        "accepted": accepted,
+        "now": clock.now(),
+    }
+    await tx.execute(_SETTLE, settled)
+    return taken
+
+
+_UNPLEDGE = text("""
+UPDATE pledges SET offered = accepted, updated_at = :now
+WHERE holder = ANY(CAST(:holders AS uuid[]))
+""")
+
+
+async def unpledge(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """What was offered and never accepted is offered no more."""
+    await tx.execute(_UNPLEDGE, {"holders": list(holders), "now": clock.now()})
+
+
+_RELEASE = text("""
+WITH given AS (
+    UPDATE pledges p SET accepted = p.accepted - t.quantity, offered = p.offered - t.quantity,
+        updated_at = :now
+    FROM unnest(CAST(:holders AS uuid[]), CAST(:quantities AS bigint[])) AS t(holder, quantity)
+    WHERE p.holder = t.holder RETURNING p.line, t.quantity
+), per_line AS (SELECT line, sum(quantity)::bigint AS quantity FROM given GROUP BY line)
+UPDATE request_lines l SET accepted = l.accepted - g.quantity FROM per_line g WHERE l.id = g.line
+RETURNING l.id, g.quantity
+""")
+
+
+async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
+    values = {
+        "holders": [p[0] for p in parts],
+        "quantities": [p[1] for p in parts],
+        "now": clock.now(),
+    }
+    return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
+
+
+_ADVANCE = text("""
+UPDATE pledges p SET dispatched = p.dispatched + t.dispatched, received = p.received + t.received,
+    damaged = p.damaged + t.damaged, lost = p.lost + t.lost, updated_at = :now
+FROM unnest(CAST(:holders AS uuid[]), CAST(:dispatched AS bigint[]), CAST(:received AS bigint[]),
+            CAST(:damaged AS bigint[]), CAST(:lost AS bigint[]))
+    AS t(holder, dispatched, received, damaged, lost)
+WHERE p.holder = t.holder RETURNING p.holder, p.line
+""")
+
+
+async def advance(tx: AsyncConnection, values: dict[str, Any]) -> dict[UUID, UUID]:
+    """Add to what became of pledges; the line of each holder."""
+    rows = await tx.execute(_ADVANCE, values | {"now": clock.now()})
+    return {row[0]: row[1] for row in rows}

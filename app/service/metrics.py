@@ -1,0 +1,79 @@
+"""Prometheus metrics: request durations by route template, the pool, the ledger's lag, offers.
+
+With several workers each counts for itself; `prometheus_client` adds them up from files in
+`PROMETHEUS_MULTIPROC_DIR`, which `serving` sets before any worker starts.
+"""
+
+import os
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.db import Database
+from app.errors import AppError
+from app.ledger import actions as ledger
+from app.offers import actions as offers
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+REQUESTS = Histogram(
+    "komek_request_seconds",
+    "Duration of requests by method, route template and status.",
+    ["method", "route", "status"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+POOL = Gauge(
+    "komek_pool_connections",
+    "Database connections of the pool, by state.",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+
+
+async def exposed(database: Database) -> bytes:
+    """What `/metrics` shows. The database's figures are asked for now; it may be out of reach."""
+    pool: Any = database.engine.pool
+    POOL.labels("in_use").set(pool.checkedout())
+    POOL.labels("idle").set(pool.checkedin())
+    return _counted() + generate_latest(await _looked_up(database))
+
+
+def _counted() -> bytes:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        registry = CollectorRegistry()
+        registry.register(REQUESTS)
+        registry.register(POOL)
+        return generate_latest(registry)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+async def _looked_up(database: Database) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    up = Gauge("komek_database_up", "Whether the database answers.", registry=registry)
+    lag = Gauge(
+        "komek_ledger_lag_seconds", "Age of the oldest record without a seal.", registry=registry
+    )
+    unsealed = Gauge(
+        "komek_ledger_unsealed_records",
+        "Records that wait for their seal (10,000 at most).",
+        registry=registry,
+    )
+    live = Gauge(
+        "komek_offers", "Offers that are not ended, by state.", ["state"], registry=registry
+    )
+    try:
+        async with database.reading() as connection:
+            seconds, count = await ledger.sealing_lag(connection)
+            states = await offers.count_by_state(connection)
+    except AppError:
+        up.set(0)
+        return registry
+    up.set(1)
+    lag.set(seconds)
+    unsealed.set(count)
+    for state, number in states.items():
+        live.labels(state).set(number)
+    return registry

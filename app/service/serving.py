@@ -1,0 +1,121 @@
+"""serve: find or start the database, migrate it, load what comes with the service, and listen."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from app import embedded
+from app.access import actions as access
+from app.catalogue import actions as catalogue
+from app.config import Settings
+from app.db import Database
+from app.service import server
+
+log = structlog.get_logger()
+
+_SEEDING = 0x4B4F4D454B02
+
+
+def alembic_config(url: str) -> Config:
+    """Where the migrations are, and the database that they are for."""
+    config = Config()
+    migrations = Path(__file__).resolve().parent.parent.parent / "migrations"
+    config.set_main_option("script_location", str(migrations))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the schema to a revision, `head` being the newest and `base` nothing at all."""
+    config = alembic_config(url)
+    if revision == "base":
+        command.downgrade(config, "base")
+    else:
+        command.upgrade(config, revision)
+
+
+async def load(settings: Settings, url: str) -> None:
+    """Load the five societies and the catalogue, as far as they are not there yet."""
+    database = Database(url, settings)
+    try:
+        async with database.transaction() as tx:
+            # Copies of the service that start together load one after the other.
+            await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SEEDING})
+            await access.admit_founders(tx)
+            added = await catalogue.load_catalogue(tx, _secretariat())
+        if added:
+            log.info("catalogue_loaded", entries=added)
+    finally:
+        await database.close()
+
+
+def _secretariat() -> str:
+    return next(code for code, _, role in access.SOCIETIES if role == "secretariat")
+
+
+@contextlib.contextmanager
+def database_url(settings: Settings) -> Iterator[str]:
+    """The database of the settings; the embedded one is started where it does not run yet."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    postgres = embedded.EmbeddedPostgres(settings.data_dir)
+    postgres.start()
+    try:
+        yield postgres.url
+    finally:
+        postgres.stop()
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until SIGTERM or SIGINT; the embedded database ends with it."""
+    # Uvicorn raises the signal again once it has stopped, for whoever started it. Here that is
+    # this function, whose `finally` parts have the database to stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    with database_url(settings) as url, _metrics_folder(settings):
+        migrate(url)
+        asyncio.run(load(settings, url))
+        os.environ["KOMEK_DATABASE_URL"] = url
+        log.info("listening", host=settings.host, port=settings.port, workers=settings.workers)
+        _listen(replace(settings, database_url=url))
+
+
+def _leave(number: int, frame: Any) -> None:
+    sys.exit(0)
+
+
+def _listen(settings: Settings) -> None:
+    # The factory is named and not called: every worker makes its own application, and reads the
+    # settings from the environment.
+    uvicorn.run(
+        "app.main:create_app", factory=True, workers=settings.workers, **server.options(settings)
+    )
+
+
+@contextlib.contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[None]:
+    if settings.workers == 1:
+        yield
+        return
+    folder = settings.data_dir / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
