@@ -119,6 +119,8 @@ class Database:
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.pool_wait,
+            # Bound values can be names of people; they have no place in a log.
+            hide_parameters=True,
             connect_args={"prepared_statement_cache_size": 500},
         )
         self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")

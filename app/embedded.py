@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: a real server of our own where no other one is given."""
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -145,7 +147,7 @@ class EmbeddedPostgres:
         self._cluster = _place(data_dir)
         self._asked = data_dir
         self._programs = _programs(self._account)
-        self._lock: IO[str] | None = None
+        self._use: IO[str] | None = None
 
     @property
     def url(self) -> str:
@@ -153,52 +155,45 @@ class EmbeddedPostgres:
         return _url(self._cluster)
 
     def start(self) -> str:
-        """Start the server, or adopt the one that a killed service left; returns its URL."""
+        """Start the server, or join the one that runs already; returns its URL."""
         self._make_folders()
-        self._lock = self._lock_file().open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
+        with self._door():
             if _server_pid(self._cluster) is None:
                 if not (self._cluster / "PG_VERSION").exists():
                     self._create()
                 self._launch()
             self._create_database()
-        finally:
-            # Shared from now on: the last one to leave finds itself alone and stops the server.
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            # Shared by all who use the server, and given back by the kernel where one is killed.
+            self._use = (self._cluster.parent / "postgresql.use").open("w")
+            fcntl.flock(self._use, fcntl.LOCK_SH)
         return self.url
 
     def stop(self) -> None:
-        """Stop the server, unless another process uses it; bounded in time."""
-        if self._lock is None:
+        """Leave the server; the last one to leave stops it. Bounded in time."""
+        if self._use is None:
             return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            return
-        try:
-            if _server_pid(self._cluster) is not None:
-                for mode, seconds in (("fast", _STOP_WITHIN), ("immediate", 10)):
-                    ended = self._run(
-                        "pg_ctl",
-                        "-D",
-                        str(self._cluster),
-                        "-m",
-                        mode,
-                        "-t",
-                        str(seconds),
-                        "stop",
-                    )
-                    if ended.returncode == 0:
-                        break
-        finally:
-            self._lock.close()
-            self._lock = None
+        with self._door(), self._use:
+            use, self._use = self._use, None
+            try:
+                # Whoever gets this alone is the last one; nobody can join while the door is held.
+                fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if _server_pid(self._cluster) is None:
+                return
+            for mode, seconds in (("fast", _STOP_WITHIN), ("immediate", 10)):
+                ended = self._run(
+                    "pg_ctl", "-D", str(self._cluster), "-m", mode, "-t", str(seconds), "stop"
+                )
+                if ended.returncode == 0:
+                    return
 
-    def _lock_file(self) -> Path:
-        return self._cluster.parent / "postgresql.lock"
+    @contextlib.contextmanager
+    def _door(self) -> Iterator[None]:
+        """Held while the server is started or stopped, by one process at a time."""
+        with (self._cluster.parent / "postgresql.lock").open("w") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            yield
 
     def _make_folders(self) -> None:
         parent = self._cluster.parent
