@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-_source: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+def _machine() -> datetime:
+    return datetime.now(UTC)
+
+
+_source: Callable[[], datetime] = _machine
 
 
 def now() -> datetime:
@@ -14,7 +19,7 @@ def now() -> datetime:
 def set_source(source: Callable[[], datetime] | None) -> None:
     """Let a test set the time; None gives the machine's clock back."""
     global _source
-    _source = source or (lambda: datetime.now(UTC))
+    _source = source or _machine
 
 
 def text(instant: datetime) -> str:

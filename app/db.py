@@ -72,6 +72,16 @@ CONSTRAINTS: dict[str, tuple[str, str]] = {
 }
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+_OUT_OF_REACH = (
+    *_LOST,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 _RETRY = {"Retry-After": "1"}
 
 
@@ -79,13 +89,13 @@ def _dsn(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
-async def connect(url: str, settings: dict[str, str], *, timeout: float = 10) -> Any:
+async def connect(url: str, settings: dict[str, str], *, within: float = 10) -> Any:
     """One connection outside the pool. `url` may name several hosts; the primary is found."""
     return await asyncpg.connect(
         _dsn(url),
         server_settings=settings,
         target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
-        timeout=timeout,
+        timeout=within,
     )
 
 
@@ -111,7 +121,7 @@ class Database:
         }
 
         async def open_connection() -> Any:
-            return await connect(url, session, timeout=settings.pool_wait)
+            return await connect(url, session, within=settings.pool_wait)
 
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -165,18 +175,7 @@ def refusal(error: BaseException) -> BaseException:
         return AppError("busy", "Two calls stood in each other's way.", headers=_RETRY)
     if isinstance(driver, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
         return AppError("busy", "A lock or a statement took too long.", headers=_RETRY)
-    if isinstance(
-        driver,
-        asyncpg.CannotConnectNowError
-        | asyncpg.AdminShutdownError
-        | asyncpg.CrashShutdownError
-        | asyncpg.TooManyConnectionsError
-        | asyncpg.IdleInTransactionSessionTimeoutError
-        | asyncpg.ReadOnlySQLTransactionError
-        | asyncpg.TargetServerAttributeNotMatched,
-    ) or isinstance(driver, _LOST):
-        return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
-    if isinstance(error, InterfaceError | OperationalError):
+    if isinstance(driver, _OUT_OF_REACH) or isinstance(error, InterfaceError | OperationalError):
         return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
     return error
 

@@ -32,7 +32,7 @@ def _clean(value: str) -> str:
     # PostgreSQL cannot store U+0000, and half a surrogate pair is no text in UTF-8; both would
     # end as a 500. Other control characters break CSV, logs and terminals of the readers.
     for character in value:
-        if character < " " and character not in "\n\r\t" or "\ud800" <= character <= "\udfff":
+        if (character < " " and character not in "\n\r\t") or "\ud800" <= character <= "\udfff":
             raise PydanticCustomError(
                 "text_character",
                 "Control characters and lone surrogates are not accepted.",

@@ -119,7 +119,7 @@ async def get_board(
     tx: ReadTx,
     query: Annotated[BoardQuery, Query()],
 ) -> Response:
-    """Per line and society: asked, offered, accepted, dispatched, received, lost, and as of when."""
+    """Per line and society: asked, offered, accepted, dispatched, received, lost; and how old."""
     doc = await actions.show(tx, id)
     accepts = request.headers.get("accept", "")
     if query.format == "csv" or (query.format is None and accepts.startswith("text/csv")):

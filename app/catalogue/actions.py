@@ -256,7 +256,7 @@ async def stand_ins(tx: AsyncConnection, item: str) -> dict[str, Ratio]:
 async def in_base_units(
     tx: AsyncConnection, item: str, quantity: int, pack: str | None, pointer: str
 ) -> int:
-    """`quantity` in base units, where it is given in packs; `pointer` is the object it stands in."""
+    """`quantity` of a `pack` in base units; `pointer` is the object that they stand in."""
     if pack is None:
         return quantity
     size = await _pack_size(tx, item, pack, f"{pointer}/pack")

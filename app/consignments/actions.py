@@ -18,7 +18,7 @@ from app.ledger.actions import Actor, Fact, record
 from app.offers import actions as offers
 from app.offers import journeys
 from app.offers.journeys import Step
-from app.stock import actions as stock
+from app.stock import reserving as stock
 
 Moves = list[tuple[str, str, int]]
 

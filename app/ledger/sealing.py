@@ -97,7 +97,10 @@ class Sealer:
             self._url, {"application_name": "komek-sealer", "timezone": "UTC"}
         )
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            # Another process may end at any moment; nothing tells us but the lock itself.
+            while not await connection.fetchval(  # noqa: ASYNC110
+                "SELECT pg_try_advisory_lock($1)", LOCK
+            ):
                 await asyncio.sleep(_STANDBY)
             await self._seal(connection)
         finally:

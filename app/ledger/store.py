@@ -88,7 +88,8 @@ THEN ',"salt":"' || encode(r.salt, 'hex') || '",' ||
     CASE WHEN r.private IS NOT NULL AND r.society = :society
          THEN '"private":' || r.private || ',' ELSE '' END ||
     substr(r.content, 2, length(r.content) - 2)
-ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,"subject"\\:null,"data"\\:null,"salt"\\:null'
+ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,' ||
+     '"subject"\\:null,"data"\\:null,"salt"\\:null'
 END ||
 ',"commitment":"' || encode(r.commitment, 'hex') ||
 '","hash":"' || encode(s.hash, 'hex') ||

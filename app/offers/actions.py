@@ -18,7 +18,7 @@ from app.offers.journeys import audience, figures_of, ratio_of, told
 from app.offers.proposing import inexact
 from app.quantity import Inexact
 from app.requests import pledging as requests
-from app.stock import actions as stock
+from app.stock import reserving as stock
 from app.volunteers import actions as volunteers
 
 Moves = list[tuple[str, str, int]]

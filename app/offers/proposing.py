@@ -20,7 +20,7 @@ from app.ledger.actions import SECRETARIAT, Fact, record
 from app.offers import rules, store
 from app.quantity import SAME, Inexact, Ratio
 from app.requests import pledging as requests
-from app.stock import actions as stock
+from app.stock import reserving as stock
 from app.volunteers import actions as volunteers
 
 

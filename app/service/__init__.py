@@ -1,1 +1,1 @@
-"""What runs the exchange as a service: the doorway of every request, logs, metrics, chores, docs."""
+"""The service around the rooms: how it starts, answers, tells of itself and stops."""

@@ -55,4 +55,4 @@ async def run(database: Database, chore: Chore) -> None:
             log.info("chore_done", chore=chore.name, count=done)
         else:
             # Workers that started together must not look together for ever.
-            await asyncio.sleep(chore.every * random.uniform(0.8, 1.2))
+            await asyncio.sleep(chore.every * random.uniform(0.8, 1.2))  # noqa: S311 - no secret

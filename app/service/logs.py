@@ -6,21 +6,22 @@ from typing import Any
 
 import structlog
 
-
 _DICTS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
 _LONGEST = 300
 
 
-def _trace(info: structlog.typing.ExcInfo) -> Any:
+class _Trace:
     """A trace without local variables, and of each message the first line alone.
 
     Locals hold keys and bodies, and a database's second line quotes the row that it refused: names
     of people among them.
     """
-    trace = _DICTS(info)
-    for error in trace:
-        error["exc_value"] = error["exc_value"].partition("\n")[0][:_LONGEST]
-    return trace
+
+    def __call__(self, exc_info: structlog.typing.ExcInfo) -> Any:
+        trace = _DICTS(exc_info)
+        for error in trace:
+            error["exc_value"] = error["exc_value"].partition("\n")[0][:_LONGEST]
+        return trace
 
 
 def configure(level: str) -> None:
@@ -41,7 +42,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(_trace),
+                structlog.processors.ExceptionRenderer(_Trace()),
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )

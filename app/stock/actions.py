@@ -1,4 +1,4 @@
-"""Publish, withdraw, reserve, free, issue: what happens to stock."""
+"""Publish, withdraw, find: sites and lots as their owner keeps them, and as others see them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,11 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.calls import Precondition
 from app.catalogue import actions as catalogue
-from app.errors import AppError, Fault, invalid, missing, unknown
+from app.errors import AppError, invalid, missing, unknown
 from app.idempotency import Overtaken
 from app.ledger.actions import Fact, record
 from app.stock import rules, search, store
 from app.stock.search import Wanted
-
-Moves = list[tuple[str, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,6 @@ class Lot:
     currency: str | None
     visible_to: list[str] | None
     as_of: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A part of a lot that a holder (an offer line) asks for, in base units."""
-
-    holder: UUID
-    lot: UUID
-    quantity: int
-    line: int
-    """Its place in the caller's input, for the error that names it."""
 
 
 async def put_site(
@@ -326,81 +313,3 @@ async def show(tx: AsyncConnection, caller: Caller, lot: UUID) -> str:
 async def with_stand_ins(tx: AsyncConnection, item: str) -> list[str]:
     """An item and what may stand in for it."""
     return [item, *sorted(await catalogue.stand_ins(tx, item))]
-
-
-@dataclass(frozen=True, slots=True)
-class Offerable:
-    """A lot of the provider's own, as an offer needs it."""
-
-    item: str
-    unit: str
-
-
-async def offerable(
-    tx: AsyncConnection, society: str, lots: Sequence[UUID]
-) -> dict[UUID, Offerable]:
-    """Those of these lots that the society may offer: its own."""
-    rows = await store.offerable(tx, society, lots)
-    return {row.id: Offerable(row.item, row.unit) for row in rows}
-
-
-async def reserve(
-    tx: AsyncConnection, society: str, beneficiary: str, held: Sequence[Held]
-) -> Moves:
-    """Promise parts of lots, all or none; the moves for the ledger.
-
-    Raises 409 `insufficient_stock` with each line at fault; the caller's transaction then rolls
-    back whatever the other lines had taken.
-    """
-    wanted: dict[UUID, int] = {}
-    for part in held:
-        wanted[part.lot] = wanted.get(part.lot, 0) + part.quantity
-    taken = await store.reserve(
-        tx, society, beneficiary, wanted, [(h.holder, h.lot, h.quantity) for h in held]
-    )
-    short = [lot for lot in wanted if lot not in taken]
-    if short:
-        left = await store.available(tx, society, short)
-        faults = [(h.line, h) for h in held if h.lot not in taken]
-        raise AppError(
-            "insufficient_stock",
-            "Not enough is available; nothing was reserved.",
-            faults=[
-                Fault(
-                    f"/lines/{n}/quantity",
-                    "insufficient_stock",
-                    f"{left.get(h.lot, 0)} are available.",
-                )
-                for n, h in faults
-            ],
-            extra={
-                "lines": [
-                    {
-                        "line": n,
-                        "stock": str(h.lot),
-                        "offered": h.quantity,
-                        "available": left.get(h.lot, 0),
-                    }
-                    for n, h in faults
-                ]
-            },
-        )
-    return [(f"lot:{lot}", "reserved", quantity) for lot, quantity in sorted(wanted.items())]
-
-
-async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
-    """Give back what holders no longer promise: (holder, quantity) each."""
-    given = [(holder, quantity) for holder, quantity in parts if quantity]
-    if not given:
-        return []
-    freed = await store.free(tx, given)
-    return [(f"lot:{lot}", "reserved", -quantity) for lot, quantity in sorted(freed)]
-
-
-async def issue(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
-    """Let promised goods leave: no longer reserved and no longer there."""
-    moves: Moves = []
-    for lot, unreserved, gone in sorted(await store.issue(tx, parts)):
-        moves.append((f"lot:{lot}", "reserved", -unreserved))
-        moves.append((f"lot:{lot}", "quantity", -gone))
-    return moves

@@ -342,7 +342,8 @@ WITH given AS (
     RETURNING pool, from_at, until_at, beneficiary
 ), taken AS (
     INSERT INTO promises (holder, pool, headcount, from_at, until_at, beneficiary)
-    SELECT CAST(:taker AS uuid), pool, CAST(:headcount AS int), from_at, until_at, beneficiary FROM given
+    SELECT CAST(:taker AS uuid), pool, CAST(:headcount AS int), from_at, until_at, beneficiary
+    FROM given
     ON CONFLICT (holder) DO UPDATE SET headcount = promises.headcount + excluded.headcount
 )
 SELECT pool, from_at, until_at FROM given

@@ -1,0 +1,194 @@
+"""One PostgreSQL and one service for the whole run; the ledger is proved at its end."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI
+
+from app import clock
+from app.access import actions as access
+from app.config import Settings
+from app.db import Database
+from app.embedded import EmbeddedPostgres
+from app.ledger.actions import Actor
+from app.ledger.verifying import verify
+from app.main import create_app
+from app.service import server, serving
+from tests.world import System
+
+MEMBERS = ("TUR", "AZE", "KAZ", "KGZ", "UZB")
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder that the account of the embedded PostgreSQL may enter (pytest's own is closed)."""
+    with tempfile.TemporaryDirectory(prefix="komek-tests-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(scratch: Path) -> Iterator[EmbeddedPostgres]:
+    """A real PostgreSQL 18."""
+    embedded = EmbeddedPostgres(scratch / "data")
+    embedded.start()
+    yield embedded
+    embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def settings(postgres: EmbeddedPostgres) -> Settings:
+    """Settings of the service under test, on a database that is migrated and loaded."""
+    os.environ.setdefault("KOMEK_LOG_LEVEL", "error")
+    given = Settings(
+        database_url=postgres.url, port=free_port(), key_cache=0.5, drain=0, log_level="error"
+    )
+    serving.migrate(postgres.url)
+    asyncio.run(serving.load(given, postgres.url))
+    return given
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Service:
+    """The running service."""
+
+    app: FastAPI
+    url: str
+    settings: Settings
+
+    @property
+    def database(self) -> Database:
+        """Its pool, for what a test must do behind its back."""
+        database: Database = self.app.state.database
+        return database
+
+
+@asynccontextmanager
+async def serving_on(settings: Settings) -> AsyncIterator[Service]:
+    """The service within this process, so that tests can set its clock; spoken to by HTTP."""
+    app = create_app(settings)
+    options = server.options(settings) | {"loop": "auto", "lifespan": "on"}
+    uvicorn_server = uvicorn.Server(uvicorn.Config(app, **options))
+    running = asyncio.create_task(uvicorn_server.serve())
+    while not uvicorn_server.started:
+        assert not running.done(), "the service did not start"
+        await asyncio.sleep(0.01)
+    try:
+        yield Service(app, f"http://127.0.0.1:{settings.port}", settings)
+    finally:
+        uvicorn_server.should_exit = True
+        await running
+
+
+@pytest_asyncio.fixture(scope="session")
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """The service; when all tests have run, the ledger must prove everything that they did."""
+    async with serving_on(settings) as running:
+        yield running
+    assert settings.database_url is not None
+    report = await verify(settings.database_url)
+    assert report.faults == []
+
+
+Enrol = Callable[..., Awaitable[System]]
+
+
+@pytest_asyncio.fixture(scope="session")
+async def enrol(service: Service) -> AsyncIterator[Enrol]:
+    """Make a system of a society, with a key of its own."""
+    opened: list[httpx.AsyncClient] = []
+
+    async def make(society: str, *scopes: str) -> System:
+        key = await make_key(service, society, *scopes)
+        http = httpx.AsyncClient(
+            base_url=service.url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+            limits=httpx.Limits(max_connections=64),
+        )
+        opened.append(http)
+        return System(society, http)
+
+    yield make
+    for http in opened:
+        await http.aclose()
+
+
+async def make_key(service: Service, society: str, *scopes: str) -> str:
+    """A key of a new client."""
+    async with service.database.transaction() as tx:
+        _, key = await access.create_client(
+            tx, Actor(society, None), society, "test", list(scopes or ["all"])
+        )
+    return key
+
+
+@pytest_asyncio.fixture(scope="session")
+async def tur(enrol: Enrol) -> System:
+    """Türkiye's system; the society is the secretariat as well."""
+    return await enrol("TUR")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def aze(enrol: Enrol) -> System:
+    """Azerbaijan's system."""
+    return await enrol("AZE")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def kaz(enrol: Enrol) -> System:
+    """Kazakhstan's system."""
+    return await enrol("KAZ")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def kgz(enrol: Enrol) -> System:
+    """Kyrgyzstan's system."""
+    return await enrol("KGZ")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def uzb(enrol: Enrol) -> System:
+    """Uzbekistan's system."""
+    return await enrol("UZB")
+
+
+@pytest.fixture
+def at() -> Iterator[Callable[[str], None]]:
+    """Set the time for everything in this process; given back at the end."""
+
+    def set_to(instant: str) -> None:
+        moment = datetime.fromisoformat(instant)
+        clock.set_source(lambda: moment)
+
+    yield set_to
+    clock.set_source(None)
+
+
+@pytest.fixture(scope="session")
+def alone(settings: Settings) -> Callable[..., Settings]:
+    """Settings of a further service on the same database."""
+
+    def make(**changes: object) -> Settings:
+        return replace(settings, port=free_port(), **changes)  # type: ignore[arg-type]
+
+    return make
