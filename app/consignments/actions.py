@@ -115,6 +115,7 @@ async def _tell(
             {"offer": str(offer.id), **data},
             moves=moves,
             audience=journeys.audience(offer),
+            emergency=offer.emergency,
         ),
     )
 

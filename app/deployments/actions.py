@@ -89,6 +89,7 @@ async def _tell(
         {"offer": str(offer.id), **data},
         moves=moves,
         audience=journeys.audience(offer),
+        emergency=offer.emergency,
     )
     await record(tx, actor, fact)
 

@@ -56,6 +56,7 @@ async def seal(
             deployment,
             {"people": len(people), "commitment": commitment.hex()},
             audience=[held.society, held.to_society, SECRETARIAT],
+            emergency=held.offer.emergency,
         ),
     )
     return created, await show(tx, caller, deployment)
@@ -84,6 +85,7 @@ async def erase_due(tx: AsyncConnection) -> int:
                 row.deployment,
                 {"commitment": row.commitment},
                 audience=[row.society, row.to_society, SECRETARIAT],
+                emergency=row.emergency,
             ),
         )
     return len(erased)

@@ -279,7 +279,9 @@ WHERE deployment IN (
     ORDER BY d.ended_at LIMIT :limit FOR UPDATE OF m SKIP LOCKED)
 RETURNING deployment, encode(commitment, 'hex') AS commitment,
     (SELECT d.society FROM deployments d WHERE d.id = deployment) AS society,
-    (SELECT d.to_society FROM deployments d WHERE d.id = deployment) AS to_society
+    (SELECT d.to_society FROM deployments d WHERE d.id = deployment) AS to_society,
+    (SELECT o.emergency FROM deployments d JOIN offers o ON o.id = d.offer
+     WHERE d.id = deployment) AS emergency
 """)
 
 

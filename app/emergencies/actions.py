@@ -52,7 +52,7 @@ async def open_emergency(
         },
     )
     data = values | {"started_on": new.started_on.isoformat()}
-    await record(tx, caller.actor, Fact("emergency.opened", emergency, data))
+    await record(tx, caller.actor, Fact("emergency.opened", emergency, data, emergency=emergency))
     return emergency, await show(tx, emergency)
 
 
@@ -72,7 +72,7 @@ async def close(
         precondition.check(await store.doc(tx, emergency))
     if row.status == "open":
         await store.close(tx, emergency, clock.now())
-        await record(tx, caller.actor, Fact("emergency.closed", emergency, {}))
+        await record(tx, caller.actor, Fact("emergency.closed", emergency, {}, emergency=emergency))
     return await show(tx, emergency)
 
 

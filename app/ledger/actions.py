@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import chance, clock, ids
 from app.ledger import rules, store
 from app.ledger.sealing import wake
+from app.ledger.store import Filters as Filters
 
 SECRETARIAT = "secretariat"
 """Stands in an audience for whichever society runs the network's master data."""
@@ -31,7 +32,8 @@ class Fact:
     `type` is `<subject>.<verb in the past>`. `moves` are what it adds to balances, each
     `(account, figure, by)`, so that the ledger alone proves every figure. `audience` lists who may
     see the content (None: everybody). `private` is for the acting society alone; the content holds
-    a commitment to it. No personal data, ever.
+    a commitment to it. `emergency` is the one that it belongs to, so that a reader can follow one
+    emergency alone. No personal data, ever.
     """
 
     type: str
@@ -40,6 +42,7 @@ class Fact:
     moves: Sequence[tuple[str, str, int]] = ()
     audience: Sequence[str] | None = None
     private: Mapping[str, Any] | None = None
+    emergency: UUID | None = None
 
 
 async def record(tx: AsyncConnection, actor: Actor, *facts: Fact) -> None:
@@ -59,6 +62,9 @@ def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
     record_id = str(ids.new_id())
     data = dict(fact.data)
     data["actor"] = str(actor.client) if actor.client else "exchange"
+    emergency = str(fact.emergency) if fact.emergency else None
+    if emergency:
+        data["emergency"] = emergency
     if fact.moves:
         data["moves"] = [
             {"account": account, "figure": figure, "by": by}
@@ -88,6 +94,7 @@ def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
         "at": at,
         "society": actor.society,
         "client": str(actor.client) if actor.client else None,
+        "emergency": emergency,
         "content": content.decode(),
         "salt": salt.hex(),
         "commitment": rules.commitment(salt, content).hex(),
@@ -103,10 +110,12 @@ async def read_feed(
     eyes: Sequence[str],
     after: int,
     limit: int,
-    types: Sequence[str] | None = None,
+    filters: Filters,
 ) -> tuple[str | None, int | None, int]:
     """A page of the feed as one reader sees it: JSON text, last seq, count."""
-    return await store.feed(tx, society=society, eyes=eyes, after=after, limit=limit, types=types)
+    return await store.feed(
+        tx, society=society, eyes=eyes, after=after, limit=limit, filters=filters
+    )
 
 
 async def chain_head(tx: AsyncConnection) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
-from app.fields import Shown
+from app.fields import Id, Shown
 from app.ledger import actions
 from app.pages import listing, read_cursor, single, write_cursor
 from app.problems import answers
@@ -45,6 +45,16 @@ class EventQuery(BaseModel):
         description="Only these types, with commas between them. What you may not see is then "
         "left out, since its type is not told; `seq` has gaps.",
         examples=["offer.proposed,offer.accepted"],
+    )
+    emergency: Id | None = Field(
+        default=None,
+        description="Only what belongs to this emergency, as far as you may see it.",
+        examples=[_ID],
+    )
+    mine: bool = Field(
+        default=False,
+        description="Only what your own society did or what was told to it by name.",
+        examples=[False],
     )
 
 
@@ -119,14 +129,18 @@ async def list_events(
     """
     cursor = read_cursor(query.cursor, int)
     after = cursor[0] if cursor else query.after
-    types = query.type.split(",") if query.type else None
+    filters = actions.Filters(
+        types=tuple(query.type.split(",")) if query.type else None,
+        emergency=query.emergency,
+        mine=query.mine,
+    )
     items, last, count = await actions.read_feed(
         tx,
         society=caller.society,
         eyes=caller.eyes,
         after=after,
         limit=query.limit,
-        types=types,
+        filters=filters,
     )
     following = write_cursor(last) if last is not None and count == query.limit else None
     return listing(request, items, following)

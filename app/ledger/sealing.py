@@ -48,9 +48,10 @@ INSERT INTO sealing (id, mark) VALUES (true, $1) ON CONFLICT (id) DO UPDATE SET 
 
 _UNSEALED = """
 SELECT pg_snapshot_xmin(now.shot)::text::bigint AS oldest,
-       pg_snapshot_xmax(now.shot)::text::bigint AS newest, r.id, r.n, r.type, r.commitment
+       pg_snapshot_xmax(now.shot)::text::bigint AS newest, r.id, r.n, r.type,
+       r.emergency, r.commitment
 FROM (SELECT pg_current_snapshot() AS shot) now LEFT JOIN LATERAL (
-    SELECT id, n, type, commitment FROM records
+    SELECT id, n, type, emergency, commitment FROM records
     WHERE n > $1 AND NOT EXISTS (SELECT FROM seals WHERE seals.record = records.id)
     ORDER BY n LIMIT $2
 ) r ON true
@@ -60,8 +61,9 @@ ORDER BY r.n
 # One notification from the sealer and none from writers: NOTIFY takes an instance-wide lock.
 _SEAL = f"""
 WITH added AS (
-    INSERT INTO seals (seq, record, type, previous_hash, hash)
-    SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[])
+    INSERT INTO seals (seq, record, type, emergency, previous_hash, hash)
+    SELECT * FROM unnest(
+        $1::bigint[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[], $6::bytea[])
     RETURNING seq
 )
 SELECT pg_notify('{CHANNEL}', max(seq)::text) FROM added
@@ -172,11 +174,11 @@ def chain(
     seq: int, previous: bytes, found: Sequence[Any]
 ) -> tuple[int, bytes, tuple[list[Any], ...]]:
     """Continue the chain over records; returns the new end and the columns of their seals."""
-    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
     for row in found:
         seq += 1
         link = rules.chained(previous, seq, row["commitment"])
-        values = (seq, row["id"], row["type"], previous, link)
+        values = (seq, row["id"], row["type"], row["emergency"], previous, link)
         for column, value in zip(columns, values, strict=True):
             column.append(value)
         previous = link

@@ -1,7 +1,10 @@
 """The ledger's two append-only tables and the SQL that writes and reads them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -15,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    TextClause,
     Uuid,
     text,
 )
@@ -34,6 +38,8 @@ records = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     Column("society", Text, nullable=False),
     Column("client", Uuid),
+    # The emergency that the content names, for readers that follow one alone.
+    Column("emergency", Uuid),
     # Canonical JSON, kept as the very text that the commitment covers.
     Column("content", Text, nullable=False),
     Column("salt", LargeBinary, nullable=False),
@@ -50,9 +56,16 @@ seals = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("record", Uuid, ForeignKey("records.id"), nullable=False, unique=True),
     Column("type", Text, nullable=False),
+    Column("emergency", Uuid),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Index("ix_seals_type_seq", "type", "seq"),
+    Index(
+        "ix_seals_emergency_seq",
+        "emergency",
+        "seq",
+        postgresql_where=text("emergency IS NOT NULL"),
+    ),
 )
 
 # Below the mark everything is sealed that ever will be. It only spares the sealer a look at the
@@ -66,11 +79,12 @@ sealing = Table(
 )
 
 _APPEND = text("""
-INSERT INTO records (id, type, at, society, client, content, salt, commitment, audience, private)
-SELECT f.id, f.type, f.at, f.society, f.client, f.content,
+INSERT INTO records (id, type, at, society, client, emergency, content, salt, commitment, audience,
+                     private)
+SELECT f.id, f.type, f.at, f.society, f.client, f.emergency, f.content,
        decode(f.salt, 'hex'), decode(f.commitment, 'hex'), f.audience, f.private
 FROM jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
-    id uuid, type text, at timestamptz, society text, client uuid, content text,
+    id uuid, type text, at timestamptz, society text, client uuid, emergency uuid, content text,
     salt text, commitment text, audience text[], private text)
 """)
 
@@ -83,8 +97,8 @@ async def append(tx: AsyncConnection, facts: str) -> None:
 # The content is canonical JSON already: it is sent as it is, with the seal written around it.
 _SHOWN = """
 '{"seq":' || s.seq ||
-CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[])
-THEN ',"salt":"' || encode(r.salt, 'hex') || '",' ||
+CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[]) THEN
+    ',"salt":"' || encode(r.salt, 'hex') || '",' ||
     CASE WHEN r.private IS NOT NULL AND r.society = :society
          THEN '"private":' || r.private || ',' ELSE '' END ||
     substr(r.content, 2, length(r.content) - 2)
@@ -96,23 +110,39 @@ END ||
 '","previous_hash":"' || encode(s.previous_hash, 'hex') || '"}'
 """
 
-_FEED = text(f"""
-SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
-FROM (
-    SELECT s.seq, {_SHOWN} AS doc
-    FROM seals s JOIN records r ON r.id = s.record
-    WHERE s.seq > :after ORDER BY s.seq LIMIT :limit
-) p
-""")
+_VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
 
-_FEED_OF_TYPES = text(f"""
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which records a reader wants; None means any. `mine`: done by its society or told to it."""
+
+    types: tuple[str, ...] | None = None
+    emergency: UUID | None = None
+    mine: bool = False
+
+
+@cache
+def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
+    """The page of a feed; only the filters asked for stand in it, so that indexes can serve them.
+
+    A reader who filters gets no sealed envelopes: what they are about is not told.
+    """
+    where = ["s.seq > :after"]
+    if types or emergency or mine:
+        where.append(_VISIBLE)
+    if types:
+        where.append("s.type = ANY(CAST(:types AS text[]))")
+    if emergency:
+        where.append("s.emergency = :emergency")
+    if mine:
+        where.append("(r.society = :society OR :society = ANY(r.audience))")
+    return text(f"""
 SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
 FROM (
     SELECT s.seq, {_SHOWN} AS doc
     FROM seals s JOIN records r ON r.id = s.record
-    WHERE s.seq > :after AND s.type = ANY(CAST(:types AS text[]))
-      AND (r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))
-    ORDER BY s.seq LIMIT :limit
+    WHERE {" AND ".join(where)} ORDER BY s.seq LIMIT :limit
 ) p
 """)
 
@@ -124,7 +154,7 @@ async def feed(
     eyes: Sequence[str],
     after: int,
     limit: int,
-    types: Sequence[str] | None,
+    filters: Filters,
 ) -> tuple[str | None, int | None, int]:
     """A page of sealed records as JSON text, its last seq, and how many they are."""
     values: dict[str, Any] = {
@@ -133,10 +163,12 @@ async def feed(
         "after": after,
         "limit": limit,
     }
-    if types:
-        row = (await tx.execute(_FEED_OF_TYPES, values | {"types": list(types)})).one()
-    else:
-        row = (await tx.execute(_FEED, values)).one()
+    if filters.types:
+        values["types"] = list(filters.types)
+    if filters.emergency:
+        values["emergency"] = filters.emergency
+    statement = _feed_statement(bool(filters.types), bool(filters.emergency), filters.mine)
+    row = (await tx.execute(statement, values)).one()
     return row[0], row[1], row[2]
 
 

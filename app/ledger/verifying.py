@@ -15,13 +15,14 @@ _STEP = 2000
 # The records of a snapshot: the sealed ones in the order of their seals, then those that are
 # committed and not sealed yet. Read by a cursor, so that memory does not grow with the ledger.
 _SEALED = """
-SELECT s.seq, s.previous_hash, s.hash, s.type AS sealed_type, r.id, r.type, r.society, r.content,
-       r.salt, r.commitment, r.private
+SELECT s.seq, s.previous_hash, s.hash, s.type AS sealed_type, s.emergency AS sealed_emergency,
+       r.id, r.type, r.emergency, r.society, r.content, r.salt, r.commitment, r.private
 FROM seals s LEFT JOIN records r ON r.id = s.record ORDER BY s.seq
 """
 _WAITING = """
 SELECT NULL::bigint AS seq, NULL::bytea AS previous_hash, NULL::bytea AS hash,
-       r.type AS sealed_type, r.id, r.type, r.society, r.content, r.salt, r.commitment, r.private
+       r.type AS sealed_type, r.emergency AS sealed_emergency, r.id, r.type, r.emergency, r.society,
+       r.content, r.salt, r.commitment, r.private
 FROM records r LEFT JOIN seals s ON s.record = r.id WHERE s.record IS NULL ORDER BY r.n
 """
 
@@ -146,6 +147,11 @@ class _Proof:
         if told["id"] != str(row["id"]) or told["type"] != row["type"]:
             return "the record's columns differ from its content"
         if row["sealed_type"] != row["type"] or told["society"] != row["society"]:
+            return "the record's columns differ from its content"
+        named = told["data"].get("emergency")
+        if (str(row["emergency"]) if row["emergency"] else None) != named or (
+            row["sealed_emergency"] != row["emergency"]
+        ):
             return "the record's columns differ from its content"
         if row["private"] is not None:
             sealed = json.loads(row["private"])

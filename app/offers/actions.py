@@ -146,6 +146,7 @@ async def accept(
             },
             moves=moves,
             audience=audience(row),
+            emergency=row.emergency,
         ),
     )
     return await store.doc(tx, offer)

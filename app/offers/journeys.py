@@ -53,7 +53,14 @@ async def told(
 ) -> None:
     """Record what happened to an offer."""
     data = {"request": str(row.request) if row.request else None, "reason": reason}
-    fact = Fact(f"offer.{verb}", row.id, data, moves=moves, audience=audience(row))
+    fact = Fact(
+        f"offer.{verb}",
+        row.id,
+        data,
+        moves=moves,
+        audience=audience(row),
+        emergency=row.emergency,
+    )
     await record(tx, actor, fact)
 
 

@@ -151,7 +151,6 @@ async def propose(
             "offer.proposed",
             offer,
             {
-                "emergency": str(asking.emergency),
                 "request": str(new.request) if new.request else None,
                 "to": asking.society,
                 "expires_at": clock.text(expires_at),
@@ -159,6 +158,7 @@ async def propose(
             },
             moves=moves,
             audience=[caller.society, asking.society, SECRETARIAT],
+            emergency=asking.emergency,
         ),
     )
     return offer, doc

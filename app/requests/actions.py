@@ -103,7 +103,6 @@ async def open_request(tx: AsyncConnection, caller: Caller, new: NewRequest) -> 
             "request.opened",
             request,
             {
-                "emergency": str(new.emergency),
                 "title": new.title,
                 "priority": new.priority,
                 "needed_by": clock.text(new.needed_by),
@@ -116,6 +115,7 @@ async def open_request(tx: AsyncConnection, caller: Caller, new: NewRequest) -> 
                 "lines": [_told(line) for line in lines],
             },
             moves=[_asked(line["id"], line["requested"]) for line in lines],
+            emergency=new.emergency,
         ),
     )
     return request, await show(tx, request)
@@ -252,7 +252,8 @@ async def change(
         data: dict[str, Any] = {"changed": told}
         if lines:
             data["added"] = [_told(line) for line in lines]
-        await record(tx, caller.actor, Fact("request.changed", request, data, moves=moves))
+        fact = Fact("request.changed", request, data, moves=moves, emergency=row.emergency)
+        await record(tx, caller.actor, fact)
     return await show(tx, request)
 
 
@@ -303,6 +304,6 @@ async def end(
     await record(
         tx,
         caller.actor,
-        Fact(f"request.{status}", request, {"emergency": str(row.emergency)}),
+        Fact(f"request.{status}", request, {}, emergency=row.emergency),
     )
     return await show(tx, request)

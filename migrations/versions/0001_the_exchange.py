@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("society", sa.Text(), nullable=False),
         sa.Column("client", sa.Uuid(), nullable=True),
+        sa.Column("emergency", sa.Uuid(), nullable=True),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("commitment", sa.LargeBinary(), nullable=False),
@@ -142,6 +143,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("record", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("emergency", sa.Uuid(), nullable=True),
         sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["record"], ["records.id"], name=op.f("fk_seals_record")),
@@ -149,6 +151,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("record", name=op.f("uq_seals_record")),
     )
     op.create_index("ix_seals_type_seq", "seals", ["type", "seq"], unique=False)
+    op.create_index(
+        "ix_seals_emergency_seq",
+        "seals",
+        ["emergency", "seq"],
+        unique=False,
+        postgresql_where=sa.text("emergency IS NOT NULL"),
+    )
     op.create_table(
         "sites",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -733,6 +742,11 @@ def downgrade() -> None:
     op.drop_table("keys")
     op.drop_table("substitutes")
     op.drop_table("sites")
+    op.drop_index(
+        "ix_seals_emergency_seq",
+        table_name="seals",
+        postgresql_where=sa.text("emergency IS NOT NULL"),
+    )
     op.drop_index("ix_seals_type_seq", table_name="seals")
     op.drop_table("seals")
     op.drop_table("packs")
