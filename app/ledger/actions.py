@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import chance, clock, ids
 from app.ledger import rules, store
 from app.ledger.sealing import wake
-from app.ledger.store import Filters as Filters
 
 SECRETARIAT = "secretariat"
 """Stands in an audience for whichever society runs the network's master data."""
@@ -110,7 +109,7 @@ async def read_feed(
     eyes: Sequence[str],
     after: int,
     limit: int,
-    filters: Filters,
+    filters: rules.Filters,
 ) -> tuple[str | None, int | None, int]:
     """A page of the feed as one reader sees it: JSON text, last seq, count."""
     return await store.feed(

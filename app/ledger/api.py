@@ -11,7 +11,7 @@ from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
 from app.fields import Id, Shown
-from app.ledger import actions
+from app.ledger import actions, rules
 from app.pages import listing, read_cursor, single, write_cursor
 from app.problems import answers
 
@@ -129,7 +129,7 @@ async def list_events(
     """
     cursor = read_cursor(query.cursor, int)
     after = cursor[0] if cursor else query.after
-    filters = actions.Filters(
+    filters = rules.Filters(
         types=tuple(query.type.split(",")) if query.type else None,
         emergency=query.emergency,
         mine=query.mine,

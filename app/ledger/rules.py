@@ -1,8 +1,10 @@
-"""Commitments and the hash chain: pure, and the same for whoever checks them."""
+"""Commitments and the hash chain, and what a reader may ask for: pure."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import rfc8785
 
@@ -23,3 +25,12 @@ def commitment(salt: bytes, content: bytes) -> bytes:
 def chained(previous: bytes, seq: int, committed: bytes) -> bytes:
     """SHA-256(previous hash ‖ seq as 8 bytes big-endian ‖ commitment)."""
     return hashlib.sha256(previous + seq.to_bytes(8, "big") + committed).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which records a reader wants; None means any. `mine`: done by its society or told to it."""
+
+    types: tuple[str, ...] | None = None
+    emergency: UUID | None = None
+    mine: bool = False

@@ -1,10 +1,8 @@
 """The ledger's two append-only tables and the SQL that writes and reads them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -26,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import metadata
+from app.ledger.rules import Filters
 
 records = Table(
     "records",
@@ -111,15 +110,6 @@ END ||
 """
 
 _VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which records a reader wants; None means any. `mine`: done by its society or told to it."""
-
-    types: tuple[str, ...] | None = None
-    emergency: UUID | None = None
-    mine: bool = False
 
 
 @cache
