@@ -20,6 +20,7 @@ from app.deployments import actions as deploying
 from app.deployments import api as deployments
 from app.emergencies import api as emergencies
 from app.ledger import api as ledger
+from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
 from app.offers import actions as offering
 from app.offers import api as offers
@@ -61,7 +62,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
         stopping.drain_first(application, settings.drain)
-        tasks = [asyncio.create_task(Sealer(settings.database_url).run())]
+        application.state.listening = Listening(settings.database_url)
+        tasks = [
+            asyncio.create_task(Sealer(settings.database_url).run()),
+            asyncio.create_task(application.state.listening.run()),
+        ]
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
         try:
             yield
