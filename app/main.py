@@ -30,6 +30,9 @@ from app.service import chores, docs, logs, openapi, operations, refusals, stopp
 from app.service.doorway import Doorway
 from app.stock import api as stock
 from app.volunteers import api as volunteers
+from app.webhooks import api as webhooks
+from app.webhooks.delivering import Deliverer, Pace
+from app.webhooks.sending import Bounds, Sender
 
 ROOMS = (
     access,
@@ -43,6 +46,7 @@ ROOMS = (
     deployments,
     board,
     ledger,
+    webhooks,
 )
 """In the order of the story, which is that of the documentation."""
 
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(Sealer(settings.database_url).run()),
             asyncio.create_task(listening.run()),
         ]
+        tasks.append(asyncio.create_task(_deliverer(application, settings).run()))
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
@@ -100,6 +105,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.mount(application)
     application.openapi = lambda: openapi.describe(application, routes())  # type: ignore[method-assign]
     return application
+
+
+def _deliverer(application: FastAPI, settings: Settings) -> Deliverer:
+    """What delivers the webhooks in this process."""
+    bounds = Bounds(
+        timeout=settings.webhook_timeout,
+        allow_private=settings.webhook_allow_private,
+        connections=settings.webhook_endpoints,
+    )
+    state = application.state
+    # A lease outlasts one post and what surrounds it, so that nobody else does the same meanwhile.
+    pace = Pace(endpoints=settings.webhook_endpoints, lease=settings.webhook_timeout + 10)
+    return Deliverer(state.database, state.stream, Sender(bounds), pace)
 
 
 def routes() -> list[Exchange]:

@@ -51,8 +51,15 @@ def postgres(scratch: Path) -> Iterator[EmbeddedPostgres]:
 def settings(postgres: EmbeddedPostgres) -> Settings:
     """Settings of the service under test, on a database that is migrated and loaded."""
     os.environ.setdefault("KOMEK_LOG_LEVEL", "error")
+    # Webhooks go to receivers on loopback; the services that their tests start deliver them.
     given = Settings(
-        database_url=postgres.url, port=free_port(), key_cache=0.5, drain=0, log_level="error"
+        database_url=postgres.url,
+        port=free_port(),
+        key_cache=0.5,
+        drain=0,
+        webhook_allow_private=True,
+        webhook_endpoints=0,
+        log_level="error",
     )
     serving.migrate(postgres.url)
     asyncio.run(serving.load(given, postgres.url))

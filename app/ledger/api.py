@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
+from app import json_text
 from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
-from app.ledger import actions, rules, streaming
-from app.pages import listing, read_cursor, single, write_cursor
+from app.ledger import actions, events, rules, streaming
+from app.pages import Page, listing, read_cursor, single, write_cursor
 from app.problems import answers
 
 log = structlog.get_logger()
@@ -295,3 +296,37 @@ async def get_head(caller: Reader, tx: ReadTx) -> Response:
     before was rewritten."""
     seq, digest = await actions.chain_head(tx)
     return single(f'{{"seq":{seq},"hash":"{digest}"}}')
+
+
+class TypeOfEvent(Shown):
+    """What can happen."""
+
+    type: str = Field(description="The type.", examples=["offer.proposed"])
+    description: str = Field(
+        description="What it says.", examples=["A society offers; what it offers is reserved."]
+    )
+    seen_by: str = Field(description="Who sees it.", examples=[events.PARTIES])
+    data_schema: dict[str, Any] = Field(
+        description="JSON Schema of its `data`.", examples=[{"type": "object"}]
+    )
+
+
+@router.get(
+    "/event-types",
+    summary="List the types of events",
+    response_model=Page[TypeOfEvent],
+    responses=answers(),
+)
+async def list_event_types(caller: Reader) -> Response:
+    """Every type of event that there is: what it says, who sees it, what its `data` holds. The
+    whole list, on one page."""
+    items = [
+        {
+            "type": name,
+            "description": event.sentence,
+            "seen_by": event.seen_by,
+            "data_schema": events.data_schema(event),
+        }
+        for name, event in events.EVENTS.items()
+    ]
+    return single(json_text.dump({"items": items, "next": None}).decode())

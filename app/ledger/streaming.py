@@ -135,10 +135,11 @@ class Stream:
                 continue
             if self.listening.is_ended:
                 return
-            events, after = await self._page(await who(), filters, after)
+            events, after = await self.page(await who(), filters, after)
             yield events, after
 
-    async def _page(self, reader: Reader, filters: Filters, after: int) -> tuple[list[Told], int]:
+    async def page(self, reader: Reader, filters: Filters, after: int) -> tuple[list[Told], int]:
+        """What comes after a `seq`, at once: (events, the `seq` up to which nothing is left)."""
         if self.listening.seq - after <= _WINDOW:
             await self._fill(after)
         if self._window and self._window[0].seq <= after + 1 <= self._window[-1].seq:

@@ -14,6 +14,7 @@ from app.db import Database
 from app.deployments import manifests
 from app.errors import AppError
 from app.offers import actions as offers
+from app.webhooks import actions as webhooks
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ CHORES = (
     Chore("expire_offers", 1.0, offers.expire_due),
     Chore("forget_answers", 600.0, _forget_answers),
     Chore("erase_manifests", 600.0, manifests.erase_due),
+    Chore("forget_deliveries", 600.0, webhooks.forget_old),
 )
 
 

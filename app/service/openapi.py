@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.access.rules import SCOPES
 from app.calls import Exchange
+from app.ledger import events
 from app.problems import ProblemDocument
 
 DESCRIPTION = """
@@ -45,6 +46,7 @@ TAGS = [
     ("Deployments", "People on their way, from mobilisation to return."),
     ("Board", "What was asked, offered, accepted, dispatched and received."),
     ("Ledger", "Everything that happened, in one order that everybody can check."),
+    ("Webhooks", "Have your own systems told, signed by Standard Webhooks 1.0."),
     ("Operations", "Is it alive, is it ready, how does it do. No key needed."),
 ]
 
@@ -122,8 +124,63 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> dict[str, Any]:
         for route in routes:
             for method in route.methods or ():
                 _complete(document["paths"][route.path][method.lower()], method, route)
+        document["webhooks"] = {name: _webhook(name, event) for name, event in _EVENTS}
         app.openapi_schema = document
     return app.openapi_schema
+
+
+_EVENTS = events.EVENTS.items()
+_WEBHOOK_HEADERS = (
+    ("webhook-id", "The event's id: the same at every attempt. What came before is a repeat."),
+    ("webhook-timestamp", "Seconds since 1970. Refuse what is older than five minutes."),
+    (
+        "webhook-signature",
+        "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; one for each secret.",
+    ),
+)
+
+
+def _webhook(name: str, event: events.EventType) -> dict[str, Any]:
+    """One type of event as it is sent to an endpoint."""
+    schema = {
+        "allOf": [
+            {"$ref": "#/components/schemas/Event"},
+            {
+                "type": "object",
+                "properties": {"type": {"const": name}, "data": events.data_schema(event)},
+            },
+        ]
+    }
+    headers = [
+        {
+            "name": header,
+            "in": "header",
+            "required": True,
+            "description": said,
+            "schema": {"type": "string"},
+        }
+        for header, said in _WEBHOOK_HEADERS
+    ]
+    return {
+        "post": {
+            "tags": ["Webhooks"],
+            "operationId": "told_" + name.replace(".", "_"),
+            "summary": name,
+            "description": f"{event.sentence}\n\n*Seen by:* {event.seen_by}.",
+            "parameters": headers,
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": schema, "example": events.example(name)}
+                },
+            },
+            "responses": {
+                "2XX": {"description": "Delivered. Every other answer is a failure."},
+                "410": {"description": "Send nothing any more: the endpoint is disabled."},
+                "429": {"description": "Slow down; `Retry-After` in seconds is honoured."},
+            },
+        }
+    }
 
 
 def _complete(operation: dict[str, Any], method: str, route: Exchange) -> None:
