@@ -1,4 +1,4 @@
-"""Receivers of webhooks as the tests run them: real HTTP on loopback, answering as they are told."""
+"""Receivers of webhooks: real HTTP on loopback, answering as a test tells them, and a deliverer."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.world import Json
+from app.webhooks.delivering import Deliverer, Pace
+from app.webhooks.sending import Bounds, Resolve, Sender, resolve
+from tests.conftest import Service
+from tests.world import Json, System, done
 
 
 @dataclass
@@ -114,6 +117,54 @@ class Receiver:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+@asynccontextmanager
+async def told(system: System, receiver: Receiver, **wanted: Any) -> AsyncIterator[Json]:
+    """An endpoint of a society at a receiver; deleted at the end, for the sake of other tests."""
+    endpoint = done(await system.post("/v1/webhooks", {"url": receiver.url, **wanted}), 201)
+    try:
+        yield endpoint
+    finally:
+        await system.http.delete(f"/v1/webhooks/{endpoint['id']}")
+
+
+@asynccontextmanager
+async def delivering(
+    service: Service, resolve: Resolve = resolve, *, seconds: float = 5, **bounds: Any
+) -> AsyncIterator[None]:
+    """A deliverer beside the service, which looks for what is due more often than a real one."""
+    sender = Sender(Bounds(timeout=seconds, **{"allow_private": True, **bounds}), resolve)
+    pace = Pace(lease=seconds + 10, tick=0.02)
+    deliverer = Deliverer(service.database, service.app.state.stream, sender, pace)
+    running = asyncio.create_task(deliverer.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], within: float = 20) -> Any:
+    """What a look finds, once it finds something; nothing announces when the service noted it."""
+    async with asyncio.timeout(within):
+        while not (found := await look()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def deliveries(system: System, endpoint: Json, **wanted: str) -> list[Json]:
+    page = done(await system.get(f"/v1/webhooks/{endpoint['id']}/deliveries", **wanted))
+    found: list[Json] = page["items"]
+    return found
+
+
+async def progress(system: System, endpoint: Json) -> Json:
+    return done(await system.get(f"/v1/webhooks/{endpoint['id']}/progress"))
+
+
+async def send_test(system: System, endpoint: Json) -> None:
+    done(await system.post(f"/v1/webhooks/{endpoint['id']}/test"), 202)
 
 
 @asynccontextmanager

@@ -62,6 +62,7 @@ class Deliverer:
         self._pace = pace
         self._serving: set[asyncio.Task[None]] = set()
         self._again = asyncio.Event()
+        self._again = asyncio.Event()
         self._stopping = False
 
     async def run(self) -> None:
@@ -111,6 +112,11 @@ class Deliverer:
             self._again.set()
         self._serving.discard(task)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if len(self._serving) >= self._pace.endpoints:
+            self._again.set()
+        self._serving.discard(task)
+
     async def _wait(self, head: int) -> None:
         """Until something new is sealed, an endpoint is free again, or a wait may be over."""
         full = len(self._serving) >= self._pace.endpoints
@@ -145,8 +151,9 @@ class Deliverer:
 
     async def _prepare(self, row: Any) -> Round:
         reader = Reader(row.society, eyes(row.society, row.role))
+        wanted = [*row.types, rules.TEST] if row.types is not None else None
         filters = Filters(
-            types=rules.expand(row.types, events.TYPES) if row.types is not None else None,
+            types=rules.expand(wanted, events.TYPES) if wanted is not None else None,
             emergency=row.emergency,
             mine=row.mine,
         )
