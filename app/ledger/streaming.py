@@ -148,7 +148,7 @@ class Stream:
             page = list(islice(self._window, start, start + _PAGE))
             told = [r.told_to(reader) for r in page if r.passes(filters, reader)]
             return told, page[-1].seq
-        # Taken before the look: what is sealed meanwhile is for the next page.
+        # Taken before the look: up to there, what is not found is not wanted.
         known = self.listening.seq
         async with self.database.reading() as connection:
             rows = await store.told(
@@ -160,7 +160,9 @@ class Stream:
                 filters=filters,
             )
         told = [Told(row.seq, row.type, row.doc) for row in rows]
-        return told, told[-1].seq if len(told) == _PAGE else max(known, after)
+        # The look may have found more than was known before it: that must not come once more.
+        last = told[-1].seq if told else after
+        return told, last if len(told) == _PAGE else max(known, last)
 
     async def _fill(self, after: int) -> None:
         """Bring the window to the end of the ledger; one listener fetches for all who wait."""

@@ -62,7 +62,6 @@ class Deliverer:
         self._pace = pace
         self._serving: set[asyncio.Task[None]] = set()
         self._again = asyncio.Event()
-        self._again = asyncio.Event()
         self._stopping = False
 
     async def run(self) -> None:
@@ -112,11 +111,6 @@ class Deliverer:
             self._again.set()
         self._serving.discard(task)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if len(self._serving) >= self._pace.endpoints:
-            self._again.set()
-        self._serving.discard(task)
-
     async def _wait(self, head: int) -> None:
         """Until something new is sealed, an endpoint is free again, or a wait may be over."""
         full = len(self._serving) >= self._pace.endpoints
@@ -137,8 +131,9 @@ class Deliverer:
         standing: Any = row
         try:
             while standing is not None:
-                work = await self._prepare(standing)
+                work = Round(live_end=standing.cursor, failures=standing.failures)
                 try:
+                    await self._prepare(standing, work)
                     await self._send(standing, work)
                 finally:
                     # Also when cancelled: what was sent must not be sent again.
@@ -149,7 +144,8 @@ class Deliverer:
         except Exception:
             log.exception("delivery_failed", webhook=str(row.id))
 
-    async def _prepare(self, row: Any) -> Round:
+    async def _prepare(self, row: Any, work: Round) -> None:
+        """Find what is to be sent: what is new, what is due again, what is asked for once more."""
         reader = Reader(row.society, eyes(row.society, row.role))
         wanted = [*row.types, rules.TEST] if row.types is not None else None
         filters = Filters(
@@ -157,7 +153,6 @@ class Deliverer:
             emergency=row.emergency,
             mine=row.mine,
         )
-        work = Round(live_end=row.cursor, failures=row.failures)
         if row.cursor < self._listening.seq:
             told, work.live_end = await self._stream.page(reader, filters, row.cursor)
             work.messages += [m for t in told if (m := message_of(row, t.doc, "live"))]
@@ -174,7 +169,6 @@ class Deliverer:
                 if t.seq <= row.replay_until and t.seq not in taken
                 and (m := message_of(row, t.doc, "replay"))
             ]  # fmt: skip
-        return work
 
     async def _add_due(self, work: Round, row: Any, reader: Reader, now: datetime) -> None:
         async with self._database.reading() as connection:

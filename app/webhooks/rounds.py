@@ -38,12 +38,10 @@ class Round:
     messages: list[Message] = field(default_factory=list)
     sent: list[tuple[Message, Outcome, str]] = field(default_factory=list)
     withheld: list[dict[str, Any]] = field(default_factory=list)
-    withheld: list[dict[str, Any]] = field(default_factory=list)
     rests: float = 0.0
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything was sent."""
         """Whether everything was sent."""
         return len(self.sent) == len(self.messages)
 
