@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from app.service import logs
 from bench.contention import from_one_lot
 from bench.growth import latency_as_it_grows
 from bench.load import Strange
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("name", nargs="*", choices=[*NAMES, []], help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="small and short: a smoke test")
     given = parser.parse_args()
+    logs.configure("warning")
     names = given.name or list(NAMES)
     scale = QUICK if given.quick else FULL
     measured: list[Measured] = []

@@ -7,6 +7,7 @@ the stage is left, by whatever way.
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,6 +184,8 @@ def stage() -> Iterator[Stage]:
         # The account of the embedded PostgreSQL must be able to enter.
         folder.chmod(0o755)
         postgres = EmbeddedPostgres(folder)
+        sockets = postgres.url.partition("host=")[2]
+        leaving.callback(shutil.rmtree, sockets, ignore_errors=True)
         leaving.callback(postgres.stop)
         postgres.start()
         yield Stage(folder, postgres.url, leaving)
