@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 
 offers = Table(
     "offers",
@@ -116,7 +116,7 @@ _DOC = f"""json_build_object({_HEAD}, 'lines', (
 ))::text"""
 
 # Offer, lines and the answer in one statement: on the hottest write each round trip counts.
-_ADD = text(f"""
+_ADD = Direct(f"""
 WITH o AS (
     INSERT INTO offers (id, emergency, request, society, to_society, status, expires_at, eta,
                         message, created_at, updated_at)
@@ -141,7 +141,8 @@ SELECT json_build_object({_HEAD}, 'lines', (
 
 async def add(tx: AsyncConnection, values: dict[str, Any]) -> str:
     """Add an offer with its lines (`lines`: a JSON array); the offer as JSON."""
-    return str((await tx.execute(_ADD, values)).scalar_one())
+    row = await _ADD.first(tx, values)
+    return str(row[0])
 
 
 _ONE = text(f"SELECT {_DOC} FROM offers o WHERE o.id = :id")

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import metadata
+from app.db import Direct, metadata
 
 # One row per offer line, in the units of the request line: what a society has promised of it and
 # what became of that. Kept per offer line because a counter on the request line would make every
@@ -45,7 +45,7 @@ pledges = Table(
     ),
 )
 
-_PLEDGE = text("""
+_PLEDGE = Direct("""
 INSERT INTO pledges (holder, line, society, offered, updated_at)
 SELECT t.holder, t.line, :society, t.offered, :now
 FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
@@ -55,8 +55,8 @@ FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS b
 
 async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
     """Note what a society promises: (holder, line, in the line's units)."""
-    await tx.execute(
-        _PLEDGE,
+    await _PLEDGE.run(
+        tx,
         {
             "society": society,
             "holders": [r[0] for r in rows],

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import Direct
 
 # Never quantity, keep_back or reserved: those are the owner's.
 _SHOWN = """
@@ -83,7 +86,13 @@ async def find(
                   WHERE l.site = s.id AND {" AND ".join(of_lot)}) l
             JOIN items i ON i.code = l.item {beyond}
             ORDER BY s.km, l.id LIMIT :limit"""
-    return list((await tx.execute(text(statement), values)).all())
+    return await _prepared(statement).rows(tx, values)
+
+
+@lru_cache(200)
+def _prepared(statement: str) -> Direct:
+    """A search by its text: there are as many as combinations of filters."""
+    return Direct(statement)
 
 
 def _conditions(wanted: Wanted, values: dict[str, Any]) -> tuple[list[str], list[str]]:

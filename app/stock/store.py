@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 
 sites = Table(
     "sites",
@@ -227,14 +227,14 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
-_LOCK_IN_ORDER = text(
+_LOCK_IN_ORDER = Direct(
     "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
 # newest row after waiting for a competitor, so that two takers can never both have the last piece
 # (reading first and writing then granted 300 of a stock of 100).
-_RESERVE = text("""
+_RESERVE = Direct("""
 WITH asked AS (
     SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:quantities AS bigint[])) AS t(lot, quantity)
 ), taken AS (
@@ -265,9 +265,9 @@ async def reserve(
     if len(lots_in_order) > 1:
         # Several lots are locked in the order of their ids: otherwise two offers that name the
         # same lots in another order would wait for each other.
-        await tx.execute(_LOCK_IN_ORDER, {"lots": lots_in_order})
-    rows = await tx.execute(
-        _RESERVE,
+        await _LOCK_IN_ORDER.run(tx, {"lots": lots_in_order})
+    rows = await _RESERVE.rows(
+        tx,
         {
             "lots": lots_in_order,
             "quantities": [wanted[lot] for lot in lots_in_order],
@@ -362,12 +362,12 @@ async def beneficiaries(tx: AsyncConnection, lot: UUID) -> list[str]:
     return [row[0] for row in await tx.execute(_BENEFICIARIES, {"lot": lot})]
 
 
-_OFFERABLE = text("""
+_OFFERABLE = Direct("""
 SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
 WHERE l.id = ANY(CAST(:lots AS uuid[])) AND l.society = :society AND NOT l.withdrawn
 """)
 
 
-async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Row[Any]]:
+async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Any]:
     """(id, item, unit) of those of these lots that are the society's own."""
-    return list((await tx.execute(_OFFERABLE, {"lots": list(asked), "society": society})).all())
+    return await _OFFERABLE.rows(tx, {"lots": asked, "society": society})
