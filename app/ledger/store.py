@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 from app.ledger.rules import Filters
 
 records = Table(
@@ -78,7 +78,7 @@ sealing = Table(
     CheckConstraint("id", name="one"),
 )
 
-_APPEND = text("""
+_APPEND = Direct("""
 INSERT INTO records (id, type, at, society, client, emergency, content, salt, commitment, audience,
                      private)
 SELECT f.id, f.type, f.at, f.society, f.client, f.emergency, f.content,
@@ -91,7 +91,7 @@ FROM jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
 
 async def append(tx: AsyncConnection, facts: str) -> None:
     """Write records; `facts` is a JSON array, written in its order."""
-    await tx.execute(_APPEND, {"facts": facts})
+    await _APPEND.run(tx, {"facts": facts})
 
 
 # The content is canonical JSON already: it is sent as it is, with the seal written around it.
@@ -147,8 +147,8 @@ def _feed_values(
 
 
 @cache
-def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
-    return text(f"""
+def _feed_statement(types: bool, emergency: bool, mine: bool) -> Direct:
+    return Direct(f"""
 SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
 FROM (
     SELECT s.seq, {_SHOWN} AS doc
@@ -170,7 +170,7 @@ async def feed(
     """A page of sealed records as JSON text, its last seq, and how many they are."""
     values = _feed_values(society, eyes, after, limit, filters)
     statement = _feed_statement(bool(filters.types), bool(filters.emergency), filters.mine)
-    row = (await tx.execute(statement, values)).one()
+    row = await statement.first(tx, values)
     return row[0], row[1], row[2]
 
 
