@@ -137,7 +137,8 @@ class Deliverer:
                     await self._send(standing, work)
                 finally:
                     # Also when cancelled: what was sent must not be sent again.
-                    go_on = not self._stopping and monotonic() < turn_ends
+                    stops = self._stopping or self._listening.is_ended
+                    go_on = not stops and monotonic() < turn_ends
                     standing = await self._note(standing, lease, work, go_on=go_on)
         except AppError as error:
             log.warning("delivery_put_off", webhook=str(row.id), code=error.code)
