@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.service.stopping import end
 from app.webhooks.delivering import Deliverer, Pace
 from app.webhooks.sending import Bounds, Resolve, Sender, resolve
 from tests.conftest import Service
@@ -141,8 +142,7 @@ async def delivering(
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end([running])
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], within: float = 20) -> Any:

@@ -69,7 +69,7 @@ class Deliverer:
         if self._pace.endpoints == 0:
             return
         try:
-            while not self._listening.is_ended:
+            while not self._listening.is_ended and not _is_cancelled():
                 head = self._listening.seq
                 claimed = await self._claim(head)
                 for row, lease in claimed:
@@ -279,6 +279,12 @@ class _Next:
             due_at=due_at,
             failures=standing.failures,
         )
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end, though the database made another error of the cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def eyes(society: str, role: str) -> tuple[str, ...]:
