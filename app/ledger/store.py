@@ -10,7 +10,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
-    ForeignKey,
     Identity,
     Index,
     LargeBinary,
@@ -24,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Direct, metadata
+from app.db import Direct, Part, metadata
 from app.ledger.rules import Filters
 
 records = Table(
@@ -54,7 +53,9 @@ seals = Table(
     "seals",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("record", Uuid, ForeignKey("records.id"), nullable=False, unique=True),
+    # No foreign key: its check would lock the record's row, which is to say write to it, for
+    # every seal. `verify` names a seal whose record is missing.
+    Column("record", Uuid, nullable=False, unique=True),
     Column("type", Text, nullable=False),
     Column("emergency", Uuid),
     Column("previous_hash", LargeBinary, nullable=False),
@@ -78,20 +79,32 @@ sealing = Table(
     CheckConstraint("id", name="one"),
 )
 
-_APPEND = Direct("""
+_APPEND = """
 INSERT INTO records (id, type, at, society, client, emergency, content, salt, commitment, audience,
                      private)
 SELECT f.id, f.type, f.at, f.society, f.client, f.emergency, f.content,
        decode(f.salt, 'hex'), decode(f.commitment, 'hex'), f.audience, f.private
-FROM jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
+FROM {after}jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
     id uuid, type text, at timestamptz, society text, client uuid, emergency uuid, content text,
     salt text, commitment text, audience text[], private text)
-""")
+"""
+_APPEND_ALONE = Direct(_APPEND.format(after=""))
 
 
 async def append(tx: AsyncConnection, facts: str) -> None:
     """Write records; `facts` is a JSON array, written in its order."""
-    await _APPEND.run(tx, {"facts": facts})
+    await _APPEND_ALONE.run(tx, {"facts": facts})
+
+
+def append_part(facts: str, after: str) -> Part:
+    """Write records as a part of a statement, once the part `after` has done all its work.
+
+    A record's number is drawn when it is written. Were it drawn while the statement still waits
+    for a lot that another promise holds, it could be smaller than the number of the publication
+    that the promise is made from.
+    """
+    done = f"(SELECT count(*) FROM {after}) AS done, "
+    return Part(f"recorded AS ({_APPEND.format(after=done)})", {"facts": facts})
 
 
 # The content is canonical JSON already: it is sent as it is, with the seal written around it.

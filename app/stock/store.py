@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Direct, metadata
+from app.db import Direct, Part, metadata
 
 sites = Table(
     "sites",
@@ -234,51 +234,54 @@ _LOCK_IN_ORDER = Direct(
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
 # newest row after waiting for a competitor, so that two takers can never both have the last piece
 # (reading first and writing then granted 300 of a stock of 100).
-_RESERVE = Direct("""
-WITH asked AS (
-    SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:quantities AS bigint[])) AS t(lot, quantity)
+_RESERVE = """
+asked AS (
+    SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:lot_quantities AS bigint[]))
+        AS t(lot, quantity)
 ), taken AS (
     UPDATE lots l SET reserved = l.reserved + asked.quantity
     FROM asked
-    WHERE l.id = asked.lot AND l.society = :society AND NOT l.withdrawn
+    WHERE l.id = asked.lot AND l.society = CAST(:owner AS text) AND NOT l.withdrawn
       AND l.reserved + asked.quantity <= l.quantity - l.keep_back
     RETURNING l.id
 ), held AS (
     INSERT INTO reservations (holder, lot, quantity, beneficiary)
-    SELECT h.holder, h.lot, h.quantity, :beneficiary
+    SELECT h.holder, h.lot, h.quantity, CAST(:beneficiary AS text)
     FROM unnest(CAST(:holders AS uuid[]), CAST(:held_lots AS uuid[]),
                 CAST(:held_quantities AS bigint[])) AS h(holder, lot, quantity)
-)
-SELECT id FROM taken
-""")
+)"""
 
 
-async def reserve(
-    tx: AsyncConnection,
+async def hold_in_order(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
+    """Lock several lots in the order of their ids.
+
+    Otherwise two offers that name the same lots in another order would wait for each other.
+    """
+    if len(wanted) > 1:
+        await _LOCK_IN_ORDER.run(tx, {"lots": sorted(wanted)})
+
+
+def reserve_part(
     society: str,
     beneficiary: str,
     wanted: dict[UUID, int],
     held: Sequence[tuple[UUID, UUID, int]],
-) -> set[UUID]:
-    """Promise from lots; returns those that could. `held` are (holder, lot, quantity)."""
+) -> Part:
+    """Promise from lots (`taken`); shows those that could. `held`: (holder, lot, quantity)."""
     lots_in_order = sorted(wanted)
-    if len(lots_in_order) > 1:
-        # Several lots are locked in the order of their ids: otherwise two offers that name the
-        # same lots in another order would wait for each other.
-        await _LOCK_IN_ORDER.run(tx, {"lots": lots_in_order})
-    rows = await _RESERVE.rows(
-        tx,
+    return Part(
+        _RESERVE,
         {
             "lots": lots_in_order,
-            "quantities": [wanted[lot] for lot in lots_in_order],
-            "society": society,
+            "lot_quantities": [wanted[lot] for lot in lots_in_order],
+            "owner": society,
             "beneficiary": beneficiary,
             "holders": [h[0] for h in held],
             "held_lots": [h[1] for h in held],
             "held_quantities": [h[2] for h in held],
         },
+        "(SELECT array_agg(id) FROM taken)",
     )
-    return {row[0] for row in rows}
 
 
 _AVAILABLE = text("""

@@ -31,10 +31,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_idempotency_answers")),
     )
     op.create_index(
-        op.f("ix_idempotency_answers_created_at"),
+        "ix_idempotency_answers_created_at",
         "idempotency_answers",
         ["created_at"],
         unique=False,
+        postgresql_using="brin",
     )
     op.create_table(
         "items",
@@ -146,7 +147,6 @@ def upgrade() -> None:
         sa.Column("emergency", sa.Uuid(), nullable=True),
         sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["record"], ["records.id"], name=op.f("fk_seals_record")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_seals")),
         sa.UniqueConstraint("record", name=op.f("uq_seals_record")),
     )
@@ -761,6 +761,10 @@ def downgrade() -> None:
     op.drop_table("sealing")
     op.drop_table("records")
     op.drop_table("items")
-    op.drop_index(op.f("ix_idempotency_answers_created_at"), table_name="idempotency_answers")
+    op.drop_index(
+        "ix_idempotency_answers_created_at",
+        table_name="idempotency_answers",
+        postgresql_using="brin",
+    )
     op.drop_table("idempotency_answers")
     op.execute("DROP FUNCTION refuse_change()")
