@@ -109,18 +109,17 @@ def append_part(facts: str, after: str) -> Part:
 
 # The content is canonical JSON already: it is sent as it is, with the seal written around it.
 _SHOWN = """
-'{"seq":' || s.seq ||
-CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[]) THEN
-    ',"salt":"' || encode(r.salt, 'hex') || '",' ||
-    CASE WHEN r.private IS NOT NULL AND r.society = :society
-         THEN '"private":' || r.private || ',' ELSE '' END ||
-    substr(r.content, 2, length(r.content) - 2)
-ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,' ||
-     '"subject"\\:null,"data"\\:null,"salt"\\:null'
-END ||
-',"commitment":"' || encode(r.commitment, 'hex') ||
-'","hash":"' || encode(s.hash, 'hex') ||
-'","previous_hash":"' || encode(s.previous_hash, 'hex') || '"}'
+concat('{"seq":', s.seq,
+    CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[]) THEN concat(
+        ',"salt":"', encode(r.salt, 'hex'), '",',
+        CASE WHEN r.private IS NOT NULL AND r.society = :society
+             THEN concat('"private":', r.private, ',') END,
+        substr(r.content, 2, length(r.content) - 2))
+    ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,' ||
+         '"subject"\\:null,"data"\\:null,"salt"\\:null' END,
+    ',"commitment":"', encode(r.commitment, 'hex'),
+    '","hash":"', encode(s.hash, 'hex'),
+    '","previous_hash":"', encode(s.previous_hash, 'hex'), '"}')
 """
 
 _VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
