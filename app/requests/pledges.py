@@ -90,9 +90,11 @@ FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, 
 WHERE p.holder = t.holder
 """)
 
+# Not FOR UPDATE: pledges refer to their line by a foreign key, and an offer inserts its pledges in
+# an order of its own; an acceptance that holds one line would wait for it and it for the other.
 _LOCK_LINES = text("""
 SELECT id, requested, accepted FROM request_lines
-WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 
