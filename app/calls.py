@@ -165,7 +165,7 @@ def _parse(request: Request, body: bytes) -> None:
         raise AppError(
             "malformed_json",
             str(error),
-            faults=[Fault("", "malformed_json", str(error))],
+            faults=[Fault(error.pointer, "malformed_json", str(error))],
         ) from None
 
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from app import json_text
 from app.errors import AppError, Fault
 
 log = structlog.get_logger()
@@ -59,6 +60,12 @@ async def _validation(request: Request, error: Exception) -> Response:
 def _fault(error: dict[str, Any]) -> Fault:
     # Never the rejected input itself: it may be huge, a secret, or no text at all.
     kind = str(error["type"])
+    if kind.startswith("union_tag"):
+        # The framework's own message quotes what was sent, and points at the object around it.
+        tag = str(error["ctx"]["discriminator"]).strip("'")
+        expected = str(error["ctx"].get("expected_tags", "")).replace("'", "`")
+        message = f"This should be one of {expected}." if expected else _MESSAGES["missing"]
+        return Fault(pointer((*error["loc"], tag)), kind, message)
     return Fault(pointer(error["loc"]), kind, _message(kind, str(error["msg"])))
 
 
@@ -86,8 +93,8 @@ def pointer(location: Sequence[Any]) -> str:
         # The framework names the variant of a line by its `kind`; that is no place in the body.
         variant = part in _TAGS and n > 0 and isinstance(rest[n - 1], int) and n + 1 < len(rest)
         if not variant:
-            parts.append(str(part)[:_LONGEST].replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{part}" for part in parts)
+            parts.append(part)
+    return json_text.pointer(parts)
 
 
 async def _http(request: Request, error: Exception) -> Response:
