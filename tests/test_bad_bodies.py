@@ -70,7 +70,7 @@ async def test_no_field_of_a_body_takes_what_it_does_not_store(tur: System, aze:
 def _from_examples(contract: Contract, operation: Operation, system: System) -> Call:
     """A route that the stage does not know yet: judged by the document's examples."""
     assert operation.body is not None
-    path = {name: NOWHERE for name in operation.names("path")}
+    path = dict.fromkeys(operation.names("path"), NOWHERE)
     return Call(system, path, contract.example(operation.body))
 
 

@@ -57,5 +57,6 @@ async def test_a_line_of_no_kind_is_told_by_its_kind_and_not_quoted(tur: System)
     del bad["kind"]
     answer = await tur.http.patch(f"/v1/requests/{request['id']}", json={"add_lines": [bad]})
     assert refused(answer, 422, "invalid_input")["errors"][0] == {
-        "pointer": "/add_lines/0/kind", "code": "union_tag_not_found", "message": "This is required.",
+        "pointer": "/add_lines/0/kind", "code": "union_tag_not_found",
+        "message": "This is required.",
     }  # fmt: skip

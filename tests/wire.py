@@ -1,6 +1,7 @@
 """HTTP as bytes on a connection: for what no proper client would send, and for sending a lot."""
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -85,10 +86,8 @@ class Wire:
             writer = self._streams[1]
             self._streams = None
             writer.close()
-            try:
+            with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
-            except ConnectionError:
-                pass
 
 
 def wire_of(system: System) -> Wire:
