@@ -64,7 +64,7 @@ def _targets(operation: Operation, stage: Stage) -> Iterator[Target]:
             if quote(word, safe="").strip() in ("", ".", ".."):
                 continue
             target = operation.path.replace(f"{{{name}}}", quote(word, safe=""))
-            yield "path", name, word, target, {}
+            yield "path", name, word, f"{target}?{query}" if query else target, {}
     for name in operation.names("query"):
         for word in WORDS:
             kept = "&".join(p for p in query.split("&") if p and not p.startswith(f"{name}="))
@@ -98,13 +98,9 @@ def _misplaced(answer: Answer, where: str, name: str, value: str) -> list[str]:
     if answer.status != 422:
         return []
     errors = answer.json().get("errors") or []
-    if where == "header" and answer.json()["code"] == "invalid_input":
-        return (
-            []
-            if any(e["pointer"].startswith(("header/", "path/", "/", "")) for e in errors)
-            else ["?"]
-        )
-    places = {e["pointer"].split("/")[0] for e in errors}
-    named = any(e["pointer"] == f"{where}/{name}" for e in errors)
-    # An empty body of ours may be at fault as well, and is told first where the path is in order.
-    return [] if named or places <= {"", "body"} else [f"not named: {errors[:2]}"]
+    if any(e["pointer"] == f"{where}/{name}" for e in errors):
+        return []
+    # The empty body, or the path of nothing that a header is tried on, may be at fault as well.
+    others = {"", "path"} if where == "header" else {""}
+    told = {e["pointer"].split("/")[0] for e in errors}
+    return [] if told and told <= others else [f"not named: {errors[:2]}"]

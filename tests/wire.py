@@ -58,6 +58,7 @@ class Wire:
 
     async def raw(self, sent: bytes, method: str = "GET") -> Answer:
         """Send bytes, read one answer."""
+        reused = self._streams is not None
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
         reader, writer = self._streams
@@ -66,6 +67,9 @@ class Wire:
             head = await reader.readuntil(b"\r\n\r\n")
         except (ConnectionError, asyncio.IncompleteReadError):
             await self.close()
+            if reused:
+                # The service closed it after the answer before; not because of this request.
+                return await self.raw(sent, method)
             raise
         first, *rest = head.decode("latin-1").split("\r\n")
         status = int(first.split(" ")[1])
