@@ -8,7 +8,7 @@ from tests.contract import Contract, Operation
 from tests.corpus import MARK, WORDS
 from tests.stage import Stage
 from tests.test_bad_bodies import judged
-from tests.wire import Answer, Wire, wire_of
+from tests.wire import Answer, wire_of
 from tests.world import Json, System
 
 _HEADERS = (
