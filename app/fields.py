@@ -49,6 +49,7 @@ def _not_blank(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
+Words = Annotated[str, Field(max_length=200), AfterValidator(_clean)]
 Name = Annotated[
     str,
     Field(min_length=1, max_length=200),

@@ -227,8 +227,10 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
+# Not FOR UPDATE: an offer's lines refer to the lot by a foreign key, whose lock (KEY SHARE) their
+# insertion takes before this. Two offers would hold it both and each wait for the other's.
 _LOCK_IN_ORDER = Direct(
-    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
+    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
@@ -310,7 +312,7 @@ RETURNING l.id, p.quantity
 
 _LOCK_HOLDERS = text("""
 SELECT l.id FROM lots l JOIN reservations r ON r.lot = l.id
-WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
 
 
