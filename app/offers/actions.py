@@ -332,6 +332,8 @@ async def expire_due(tx: AsyncConnection) -> int:
         for offer in await store.orphaned(tx, since, 20)
         if offer not in {e[0] for e in ended}
     ]
+    # Several offers end in one transaction, so that their lots must be held in order beforehand.
+    await stock.hold(tx, await store.lines_of(tx, [offer for offer, _ in ended]))
     for offer, reason in ended:
         row = await store.lock(tx, offer)
         if row is not None and row.status == "proposed":

@@ -203,7 +203,7 @@ async def find(
 
 _LOCK = text("""
 SELECT id, emergency, request, society, to_society, status, expires_at, reason, ended_by
-FROM offers WHERE id = :id FOR UPDATE
+FROM offers WHERE id = :id FOR NO KEY UPDATE
 """)
 
 
@@ -222,6 +222,14 @@ FROM offer_lines WHERE offer = :offer ORDER BY position
 async def list_lines(tx: AsyncConnection, offer: UUID) -> list[Row[Any]]:
     """The lines of an offer in their order."""
     return list((await tx.execute(_LINES, {"offer": offer})).all())
+
+
+_LINES_OF = text("SELECT id FROM offer_lines WHERE offer = ANY(CAST(:offers AS uuid[]))")
+
+
+async def lines_of(tx: AsyncConnection, several: Sequence[UUID]) -> list[UUID]:
+    """The ids of the lines of several offers."""
+    return [row[0] for row in await tx.execute(_LINES_OF, {"offers": list(several)})]
 
 
 _MOVE = text("""
@@ -281,13 +289,13 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 # this very moment is left to whoever holds it.
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
-LIMIT :limit FOR UPDATE OF o SKIP LOCKED
+LIMIT :limit FOR NO KEY UPDATE OF o SKIP LOCKED
 """)
 
 

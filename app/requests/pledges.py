@@ -92,7 +92,7 @@ WHERE p.holder = t.holder
 
 _LOCK_LINES = text("""
 SELECT id, requested, accepted FROM request_lines
-WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 
@@ -138,6 +138,12 @@ async def unpledge(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
     await tx.execute(_UNPLEDGE, {"holders": list(holders), "now": clock.now()})
 
 
+# In the order of their ids, as an acceptance holds them: else the two would wait for each other.
+_LOCK_LINES_OF = text("""
+SELECT l.id FROM request_lines l JOIN pledges p ON p.line = l.id
+WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
+""")
+
 _RELEASE = text("""
 WITH given AS (
     UPDATE pledges p SET accepted = p.accepted - t.quantity, offered = p.offered - t.quantity,
@@ -152,8 +158,11 @@ RETURNING l.id, g.quantity
 
 async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
+    holders = [p[0] for p in parts]
+    if len(holders) > 1:
+        await tx.execute(_LOCK_LINES_OF, {"holders": holders})
     values = {
-        "holders": [p[0] for p in parts],
+        "holders": holders,
         "quantities": [p[1] for p in parts],
         "now": clock.now(),
     }

@@ -83,6 +83,11 @@ async def reserve(
     return [(f"lot:{lot}", "reserved", quantity) for lot, quantity in sorted(wanted.items())]
 
 
+async def hold(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """Hold the lots of holders in the order of their ids, before several of them are freed."""
+    await store.hold_lots_of(tx, holders)
+
+
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
     """Give back what holders no longer promise: (holder, quantity) each."""
     given = [(holder, quantity) for holder, quantity in parts if quantity]
