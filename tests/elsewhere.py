@@ -1,6 +1,7 @@
 """An exchange of its own, on a database of its own: for what a test must break."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from tests.world import System, fresh
 
 def database_named(url: str, name: str) -> str:
     """The same server, another database."""
-    return url.replace("/komek?", f"/{name}?")
+    return re.sub(r"/\w+\?", f"/{name}?", url)
 
 
 async def superuser(url: str) -> asyncpg.Connection:
@@ -68,13 +69,13 @@ class Exchange:
 
 
 @asynccontextmanager
-async def scratch_database(settings: Settings) -> AsyncIterator[str]:
-    """An empty database on the server of the tests; dropped at the end."""
+async def scratch_database(settings: Settings, *, like: str = "template1") -> AsyncIterator[str]:
+    """A database on the server of the tests, empty or a copy; dropped at the end."""
     assert settings.database_url is not None
     name = fresh("scratch").replace("-", "_")
     server = await superuser(settings.database_url)
     try:
-        await server.execute(f"CREATE DATABASE {name}")
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
             yield database_named(settings.database_url, name)
         finally:
