@@ -120,8 +120,8 @@ async def read_feed(
     after: int,
     limit: int,
     filters: rules.Filters,
-) -> tuple[str | None, int | None, int]:
-    """A page of the feed as one reader sees it: JSON text, last seq, count."""
+) -> tuple[str | None, int | None]:
+    """A page of the feed as one reader sees it: JSON text, and after which seq to go on."""
     return await store.feed(
         tx, society=society, eyes=eyes, after=after, limit=limit, filters=filters
     )

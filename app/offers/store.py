@@ -50,6 +50,12 @@ offers = Table(
     Index("ix_offers_request", "request", "id"),
     Index("ix_offers_society", "society", "id"),
     Index("ix_offers_to_society", "to_society", "id"),
+    # For the board: what was offered without being asked for.
+    Index(
+        "ix_offers_unsolicited",
+        "emergency",
+        postgresql_where=text("request IS NULL"),
+    ),
     Index(
         "ix_offers_live",
         "status",

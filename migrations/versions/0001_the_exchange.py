@@ -369,6 +369,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'proposed'"),
     )
     op.create_index(
+        "ix_offers_unsolicited",
+        "offers",
+        ["emergency"],
+        unique=False,
+        postgresql_where=sa.text("request IS NULL"),
+    )
+    op.create_index(
         "ix_offers_live",
         "offers",
         ["status"],
@@ -711,6 +718,11 @@ def downgrade() -> None:
     op.drop_index("ix_offers_to_society", table_name="offers")
     op.drop_index("ix_offers_society", table_name="offers")
     op.drop_index("ix_offers_request", table_name="offers")
+    op.drop_index(
+        "ix_offers_unsolicited",
+        table_name="offers",
+        postgresql_where=sa.text("request IS NULL"),
+    )
     op.drop_index(
         "ix_offers_live",
         table_name="offers",
