@@ -10,6 +10,8 @@ both its statements and the few `Direct` ones are in it.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 import asyncpg
@@ -123,6 +125,39 @@ class Direct:
 
 def _dsn(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Common table expressions of one room, for a statement that several rooms make together.
+
+    `shows` is what the statement answers of it. Names and bound names must not meet those of the
+    other parts: each room has its own.
+    """
+
+    sql: str
+    values: Mapping[str, Any]
+    shows: str | None = None
+
+
+async def together(tx: AsyncConnection, *parts: Part) -> tuple[Any, ...]:
+    """Run the parts as one statement; what each shows, in their order.
+
+    All of it happens or none. Each part sees the tables as they were before: where one must come
+    after another, it selects from that one.
+    """
+    shown = [part.shows for part in parts if part.shows]
+    sql = f"WITH {', '.join(part.sql for part in parts)} SELECT {', '.join(shown)}"
+    values: dict[str, Any] = {}
+    for part in parts:
+        values |= part.values
+    assert len(values) == sum(len(part.values) for part in parts), "two parts bind the same name"
+    return tuple(await _together(sql).first(tx, values))
+
+
+@lru_cache(100)
+def _together(sql: str) -> Direct:
+    return Direct(sql)
 
 
 async def connect(url: str, settings: dict[str, str], *, within: float = 10) -> Any:

@@ -60,6 +60,8 @@ def settings(postgres: EmbeddedPostgres) -> Settings:
         webhook_allow_private=True,
         webhook_endpoints=0,
         log_level="error",
+        # Hundreds of calls at once stand in line on a small machine; here none is to be sent away.
+        pool_wait=60,
     )
     serving.migrate(postgres.url)
     asyncio.run(serving.load(given, postgres.url))

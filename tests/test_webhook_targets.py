@@ -166,6 +166,14 @@ async def test_a_name_that_stands_for_a_private_address_is_not_connected_to(
         assert receiver.connections == 0
 
 
+@pytest.mark.parametrize("host", ["a..example", "x" * 64 + ".example", "-.example"])
+async def test_a_name_that_is_none_is_a_failure_like_any_other(host: str) -> None:
+    sender = Sender(Bounds(timeout=5))
+    outcome = await sender.post(f"https://{host}/", [], b"{}")
+    await sender.close()
+    assert outcome.error == "no connection: the name could not be resolved"
+
+
 async def test_a_name_that_resolves_to_a_private_address_the_second_time_is_refused_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

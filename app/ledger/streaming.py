@@ -151,7 +151,7 @@ class Stream:
         # Taken before the look: up to there, what is not found is not wanted.
         known = self.listening.seq
         async with self.database.reading() as connection:
-            rows = await store.told(
+            rows, place = await store.told(
                 connection,
                 society=reader.society,
                 eyes=reader.eyes,
@@ -159,10 +159,10 @@ class Stream:
                 limit=_PAGE,
                 filters=filters,
             )
-        told = [Told(row.seq, row.type, row.doc) for row in rows]
+        told = [Told(row["seq"], row["type"], row["doc"]) for row in rows]
         # The look may have found more than was known before it: that must not come once more.
         last = told[-1].seq if told else after
-        return told, last if len(told) == _PAGE else max(known, last)
+        return told, place if place is not None else max(known, last)
 
     async def _fill(self, after: int) -> None:
         """Bring the window to the end of the ledger; one listener fetches for all who wait."""

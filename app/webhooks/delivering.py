@@ -135,14 +135,17 @@ class Deliverer:
                 try:
                     await self._prepare(standing, work)
                     await self._send(standing, work)
-                finally:
-                    # Also when cancelled: what was sent must not be sent again.
-                    stops = self._stopping or self._listening.is_ended
-                    go_on = not stops and monotonic() < turn_ends
-                    standing = await self._note(standing, lease, work, go_on=go_on)
+                except asyncio.CancelledError:
+                    # What was sent must not be sent again.
+                    await self._note(standing, lease, work, go_on=False)
+                    raise
+                stops = self._stopping or self._listening.is_ended
+                go_on = not stops and monotonic() < turn_ends
+                standing = await self._note(standing, lease, work, go_on=go_on)
         except AppError as error:
             log.warning("delivery_put_off", webhook=str(row.id), code=error.code)
         except Exception:
+            # The lease is left to run out: whoever takes the endpoint at once would fail again.
             log.exception("delivery_failed", webhook=str(row.id))
 
     async def _prepare(self, row: Any, work: Round) -> None:
@@ -174,7 +177,7 @@ class Deliverer:
     async def _add_due(self, work: Round, row: Any, reader: Reader, now: datetime) -> None:
         async with self._database.reading() as connection:
             for waiting in await leases.due(connection, row.id, now, _DUE_AT_ONCE):
-                doc, _, _ = await ledger.read_feed(
+                doc, _ = await ledger.read_feed(
                     connection,
                     society=reader.society,
                     eyes=reader.eyes,

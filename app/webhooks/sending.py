@@ -11,10 +11,13 @@ from typing import Any
 
 import httpcore
 import httpx
+import structlog
 
 import app
 from app.webhooks.addresses import is_public
 from app.webhooks.rules import Outcome, retry_after
+
+log = structlog.get_logger()
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -68,7 +71,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         try:
             addresses = await self._resolve(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: a name that is none, such as one with an empty part.
             raise httpcore.ConnectError("the name could not be resolved") from error
         if not addresses:
             raise httpcore.ConnectError("the name could not be resolved")
@@ -129,6 +133,10 @@ class Sender:
             error = _reason(failed)
         except (ssl.SSLError, OSError) as failed:
             error = _reason(failed)
+        except Exception as failed:
+            # One receiver must not stop what comes after it, whatever it made us stumble over.
+            log.exception("post_failed", error=type(failed).__name__)
+            error = "an error of the exchange"
         status, read, asked = answer
         return Outcome(
             status=status,
