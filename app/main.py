@@ -83,6 +83,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        # The route's function names the operation: client generators make method names of it.
+        generate_unique_id_function=lambda route: route.name,
     )
     application.state.settings = settings
     application.state.stopping = False

@@ -41,7 +41,7 @@ class ProblemPage(Shown):
 
 
 @router.get("/livez", summary="Alive?", response_model=State)
-async def livez() -> Response:
+async def get_liveness() -> Response:
     """Answers as long as the process runs. Where it does not answer, start the process anew."""
     return JSONResponse({"status": "alive"})
 
@@ -52,7 +52,7 @@ async def livez() -> Response:
     response_model=State,
     responses=refused("stopping", "database_unavailable"),
 )
-async def readyz(request: Request) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Whether to send requests here: the database answers, and the service is not stopping."""
     if request.app.state.stopping:
         raise AppError("stopping", "The service is stopping.", headers={"Retry-After": "2"})
@@ -84,7 +84,7 @@ async def readyz(request: Request) -> Response:
         }
     },
 )
-async def show_metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Request durations by route template, the pool, the ledger's lag, open offers by state."""
     body = await metrics.exposed(request.app.state.database)
     return Response(body, headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -107,7 +107,7 @@ async def show_metrics(request: Request) -> Response:
         }
     },
 )
-async def explain(
+async def explain_problem(
     request: Request,
     code: Annotated[
         str, Path(description="The code of the problem.", examples=["wrong_state"], max_length=60)
