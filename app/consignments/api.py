@@ -170,7 +170,7 @@ async def cancel_consignment(
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def lose_consignment(
+async def report_lost_consignment(
     id: ConsignmentId,
     caller: Provider,
     tx: Tx,
