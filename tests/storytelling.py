@@ -35,7 +35,7 @@ class Telling:
         }
         self._clients = clients
         self.real: dict[str, str] = {}
-        self._begun: list[datetime] = []
+        self._begun = [datetime.now(UTC) - timedelta(minutes=1)]
 
     async def play(self, step: Step) -> httpx.Response:
         """Send a step's request, with the real ids in place of the specimens."""
@@ -55,10 +55,12 @@ class Telling:
 
     async def play_sealed(self, step: Step) -> httpx.Response:
         """As `play`, but wait for what the feed does not show yet."""
-        async with asyncio.timeout(10):
-            while len((response := await self.play(step)).json()["items"]) < step.query["limit"]:
-                await asyncio.sleep(0.02)
-        return response
+        for _ in range(500):
+            response = await self.play(step)
+            if len(response.json()["items"]) == step.query["limit"]:
+                return response
+            await asyncio.sleep(0.02)
+        raise AssertionError("the feed does not show what the story did")
 
     def _really(self, text: str) -> str:
         return _UUID.sub(lambda m: self.real.get(m[0], m[0]), text)
@@ -91,7 +93,7 @@ class Telling:
         for ahead in (timedelta(0), timedelta(days=1), timedelta(days=7)):
             since = instant - ahead
             if self._begun[0] <= since <= datetime.now(UTC):
-                n = sum(1 for begun in self._begun if begun <= since)
+                n = sum(1 for begun in self._begun[1:] if begun <= since)
                 when = _BEGIN + ahead + timedelta(minutes=n)
                 exact = ".000000Z" if match[2] == "Z" else "+00:00"
                 return when.strftime("%Y-%m-%dT%H:%M:%S") + exact
