@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from app.access.rules import SCOPES
 from app.calls import Exchange
 from app.problems import ProblemDocument, refused
-from app.service import headers
+from app.service import headers, mishaps
 from app.service.introduction import DESCRIPTION, TAGS
 from app.service.story import STORY, Step
 
@@ -37,6 +37,10 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> Json:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= problem.pop("$defs", {})
         schemas["ProblemDocument"] = problem
+        for name, schema in schemas.items():
+            # A generic model does not hand its docstring on to its variants.
+            if name.startswith("Page_"):
+                schema["description"] = "A page of a list."
         # The framework's own error models, which no operation of ours answers with.
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
@@ -56,12 +60,25 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> Json:
         answers = json.loads(files("app.service.story").joinpath("answers.json").read_text("utf-8"))
         for path, item in document["paths"].items():
             for operation in item.values():
+                _say_what_comes(operation["responses"], schemas)
                 headers.describe(operation)
                 _tell(operation, answers)
+                mishaps.examples(operation)
             # Publish first, then read; at the end what takes it away.
             document["paths"][path] = {m: item[m] for m in _ORDER if m in item}
         app.openapi_schema = _named_plainly(document)
     return app.openapi_schema
+
+
+def _say_what_comes(responses: Json, schemas: Json) -> None:
+    for status, answer in responses.items():
+        if answer["description"] != "Successful Response":
+            continue
+        if status == "204":
+            answer["description"] = "It is done; there is no body."
+            continue
+        shown = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        answer["description"] = schemas[shown]["description"].partition("\n\n")[0]
 
 
 def _complete(operation: Json, method: str, route: Exchange) -> None:
