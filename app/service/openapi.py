@@ -62,7 +62,7 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> Json:
             for operation in item.values():
                 _say_what_comes(operation["responses"], schemas)
                 headers.describe(operation)
-                _tell(operation, answers)
+                _tell(operation, path, answers)
                 mishaps.examples(operation)
             # Publish first, then read; at the end what takes it away.
             document["paths"][path] = {m: item[m] for m in _ORDER if m in item}
@@ -128,7 +128,7 @@ def _add_refusals(responses: Json, *codes: str) -> None:
                 present["description"] += f"; `{code}`: {example['summary']}"
 
 
-def _tell(operation: Json, answers: Json) -> None:
+def _tell(operation: Json, path: str, answers: Json) -> None:
     """Put the story's input and answers into an operation as its examples."""
     steps = [s for s in STORY if s.shown and s.operation == operation["operationId"]]
     for step in steps[:1]:
@@ -145,8 +145,9 @@ def _tell(operation: Json, answers: Json) -> None:
             content = (answer or {}).get("content", {}).get("application/json")
             if content is not None and "body" in told:
                 content.setdefault("examples", {})[step.uses] = _example(step, told["body"])
-            if answer and "location" in told and "Location" in answer.get("headers", {}):
-                answer["headers"]["Location"].setdefault("example", told["location"])
+            if answer and "Location" in answer["headers"]:
+                location = told.get("location", path.format(**step.path))
+                answer["headers"]["Location"].setdefault("example", location)
 
 
 def _example(step: Step, value: Any) -> Json:

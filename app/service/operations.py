@@ -1,6 +1,7 @@
 """Is it alive, is it ready, how does it do; what do its errors mean. Open to everybody."""
 
 import asyncio
+import re
 from html import escape
 from typing import Annotated, Literal
 
@@ -128,9 +129,15 @@ async def explain_problem(
         )
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/docs/page.css">'
         f"<title>{escape(problem.title)}</title>"
-        f"<h1>{escape(problem.title)}</h1>"
+        f'<body class="plain"><h1>{escape(problem.title)}</h1>'
         f"<p><code>{escape(code)}</code>, HTTP {problem.status}</p>"
-        f"<p>{escape(problem.meaning)}</p>"
+        f"<p>{_marked(problem.meaning)}</p>"
         '<p><a href="/docs">API</a></p></html>'
     )
+
+
+def _marked(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
