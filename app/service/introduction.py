@@ -11,7 +11,8 @@ On your own machine `.venv/bin/komek client create AZE --name ERP --scope all` p
 the same with `TUR` the other. Each step below is a request of this page: open it, press
 *Execute*.
 
-1. **Authorize** (the green button under this text) with the key of AZE, then `GET /v1/me`: who am I?
+1. **Authorize** (the green button under this text) with the key of AZE, then `GET /v1/me`:
+   who am I?
 2. As AZE, `PUT /v1/my/sites/{ref}` and `PUT /v1/my/stock/{ref}`: a warehouse, and a lot of
    blankets in it. Note the lot's `id`.
 3. *Authorize* with the key of TUR. `POST /v1/emergencies`, then `POST /v1/requests` with the
