@@ -200,6 +200,8 @@ async def test_every_filter_of_a_list_can_be_sent_as_its_example_says(
     for method, path, operation in operations(document):
         if method != "GET" or "{" in path or not path.startswith("/v1/"):
             continue
+        if "text/event-stream" in operation["responses"]["200"]["content"]:
+            continue
         for parameter in operation["parameters"]:
             for example in parameter["schema"].get("examples", []):
                 name, sent = parameter["name"], {}

@@ -45,7 +45,9 @@ def refused(response: httpx.Response, status: int, code: str) -> Json:
 
 
 async def _hold(response: httpx.Response) -> None:
-    await response.aread()
+    # A stream has no end to wait for; its head alone is held to the document.
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        await response.aread()
     hold_to_contract(response)
 
 

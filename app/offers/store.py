@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 
 offers = Table(
     "offers",
@@ -116,7 +116,7 @@ _DOC = f"""json_build_object({_HEAD}, 'lines', (
 ))::text"""
 
 # Offer, lines and the answer in one statement: on the hottest write each round trip counts.
-_ADD = text(f"""
+_ADD = Direct(f"""
 WITH o AS (
     INSERT INTO offers (id, emergency, request, society, to_society, status, expires_at, eta,
                         message, created_at, updated_at)
@@ -141,7 +141,8 @@ SELECT json_build_object({_HEAD}, 'lines', (
 
 async def add(tx: AsyncConnection, values: dict[str, Any]) -> str:
     """Add an offer with its lines (`lines`: a JSON array); the offer as JSON."""
-    return str((await tx.execute(_ADD, values)).scalar_one())
+    row = await _ADD.first(tx, values)
+    return str(row[0])
 
 
 _ONE = text(f"SELECT {_DOC} FROM offers o WHERE o.id = :id")
@@ -281,24 +282,24 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 # this very moment is left to whoever holds it.
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
-LIMIT :limit FOR UPDATE OF o SKIP LOCKED
+LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 """)
 
 
-async def due(tx: AsyncConnection, now: datetime, limit: int) -> list[UUID]:
-    """Proposals whose time is over."""
-    return [row[0] for row in await tx.execute(_DUE, {"now": now, "limit": limit})]
+async def due(tx: AsyncConnection, now: datetime) -> UUID | None:
+    """A proposal whose time is over."""
+    return (await tx.execute(_DUE, {"now": now})).scalar_one_or_none()
 
 
-async def orphaned(tx: AsyncConnection, since: datetime, limit: int) -> list[UUID]:
-    """Proposals for requests that have ended since then."""
-    return [row[0] for row in await tx.execute(_ORPHANED, {"since": since, "limit": limit})]
+async def orphaned(tx: AsyncConnection, since: datetime) -> UUID | None:
+    """A proposal for a request that has ended since then."""
+    return (await tx.execute(_ORPHANED, {"since": since})).scalar_one_or_none()
 
 
 _COUNT = text("""

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import metadata
+from app.db import Direct, metadata
 
 # One row per offer line, in the units of the request line: what a society has promised of it and
 # what became of that. Kept per offer line because a counter on the request line would make every
@@ -45,7 +45,7 @@ pledges = Table(
     ),
 )
 
-_PLEDGE = text("""
+_PLEDGE = Direct("""
 INSERT INTO pledges (holder, line, society, offered, updated_at)
 SELECT t.holder, t.line, :society, t.offered, :now
 FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
@@ -55,8 +55,8 @@ FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS b
 
 async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
     """Note what a society promises: (holder, line, in the line's units)."""
-    await tx.execute(
-        _PLEDGE,
+    await _PLEDGE.run(
+        tx,
         {
             "society": society,
             "holders": [r[0] for r in rows],
@@ -150,13 +150,19 @@ RETURNING l.id, g.quantity
 """)
 
 
+_LOCK_PLEDGED = text("""
+SELECT l.id FROM request_lines l JOIN pledges p ON p.line = l.id
+WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+""")
+
+
 async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
-    values = {
-        "holders": [p[0] for p in parts],
-        "quantities": [p[1] for p in parts],
-        "now": clock.now(),
-    }
+    holders = [p[0] for p in parts]
+    if len(holders) > 1:
+        # In the order of their ids, as an acceptance takes them.
+        await tx.execute(_LOCK_PLEDGED, {"holders": holders})
+    values = {"holders": holders, "quantities": [p[1] for p in parts], "now": clock.now()}
     return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
 
 

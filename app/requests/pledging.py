@@ -46,17 +46,17 @@ async def asking(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> 
     if found is None:
         raise unknown("/request", "request")
     return Asking(
-        found.society,
-        found.emergency,
-        found.status,
+        found["society"],
+        found["emergency"],
+        found["status"],
         {
-            row.id: Asked(
-                row.kind,
-                row.item,
-                row.accept_substitutes,
-                row.skill,
-                row.from_at,
-                row.until_at,
+            row["id"]: Asked(
+                row["kind"],
+                row["item"],
+                row["accept_substitutes"],
+                row["skill"],
+                row["from_at"],
+                row["until_at"],
             )
             for row in rows
         },

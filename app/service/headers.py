@@ -93,13 +93,19 @@ def is_page(operation: Json) -> bool:
     return any(p["name"] == "cursor" for p in operation.get("parameters", []))
 
 
+def is_object(operation: Json) -> bool:
+    """Whether an operation answers with one object, which has an ETag; a stream is none."""
+    answer = operation["responses"].get("200", {})
+    return "application/json" in answer.get("content", {}) and not is_page(operation)
+
+
 def describe(operation: Json) -> None:
     """Write the headers of each of an operation's answers."""
     ours = "security" in operation
     keyed = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, answer in operation["responses"].items():
         headers = answer["headers"] = {"X-Request-Id": _REQUEST_ID}
-        if ours and status in ("200", "201") and answer.get("content"):
+        if ours and status in ("200", "201") and "application/json" in answer.get("content", {}):
             if is_page(operation):
                 headers["Link"] = _LINK
             else:

@@ -36,7 +36,7 @@ async def offerable(
 ) -> dict[UUID, Offerable]:
     """Those of these lots that the society may offer: its own."""
     rows = await store.offerable(tx, society, lots)
-    return {row.id: Offerable(row.item, row.unit) for row in rows}
+    return {row["id"]: Offerable(row["item"], row["unit"]) for row in rows}
 
 
 async def reserve(

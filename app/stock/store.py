@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 
 sites = Table(
     "sites",
@@ -49,7 +49,7 @@ lots = Table(
     Column("society", Text, ForeignKey("societies.id"), nullable=False),
     Column("ref", Text, nullable=False),
     Column("item", Text, ForeignKey("items.code"), nullable=False),
-    Column("site", Uuid, ForeignKey("sites.id"), nullable=False, index=True),
+    Column("site", Uuid, ForeignKey("sites.id"), nullable=False),
     Column("quantity", BigInteger, nullable=False),
     Column("keep_back", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
@@ -68,6 +68,8 @@ lots = Table(
     CheckConstraint("reserved <= ceiling", name="ceiling"),
     Index("ix_lots_item", "item", "id", postgresql_where=text("NOT withdrawn")),
     Index("ix_lots_owner", "society", "id", postgresql_where=text("NOT withdrawn")),
+    # Not partial: a site may only be deleted where no lot, not even a withdrawn one, names it.
+    Index("ix_lots_site", "site", "item", "id"),
     Index("ix_lots_all", "id", postgresql_where=text("NOT withdrawn")),
 )
 
@@ -225,14 +227,14 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
-_LOCK_IN_ORDER = text(
+_LOCK_IN_ORDER = Direct(
     "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
 # newest row after waiting for a competitor, so that two takers can never both have the last piece
 # (reading first and writing then granted 300 of a stock of 100).
-_RESERVE = text("""
+_RESERVE = Direct("""
 WITH asked AS (
     SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:quantities AS bigint[])) AS t(lot, quantity)
 ), taken AS (
@@ -263,9 +265,9 @@ async def reserve(
     if len(lots_in_order) > 1:
         # Several lots are locked in the order of their ids: otherwise two offers that name the
         # same lots in another order would wait for each other.
-        await tx.execute(_LOCK_IN_ORDER, {"lots": lots_in_order})
-    rows = await tx.execute(
-        _RESERVE,
+        await _LOCK_IN_ORDER.run(tx, {"lots": lots_in_order})
+    rows = await _RESERVE.rows(
+        tx,
         {
             "lots": lots_in_order,
             "quantities": [wanted[lot] for lot in lots_in_order],
@@ -360,12 +362,12 @@ async def beneficiaries(tx: AsyncConnection, lot: UUID) -> list[str]:
     return [row[0] for row in await tx.execute(_BENEFICIARIES, {"lot": lot})]
 
 
-_OFFERABLE = text("""
+_OFFERABLE = Direct("""
 SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
 WHERE l.id = ANY(CAST(:lots AS uuid[])) AND l.society = :society AND NOT l.withdrawn
 """)
 
 
-async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Row[Any]]:
+async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Any]:
     """(id, item, unit) of those of these lots that are the society's own."""
-    return list((await tx.execute(_OFFERABLE, {"lots": list(asked), "society": society})).all())
+    return await _OFFERABLE.rows(tx, {"lots": asked, "society": society})
