@@ -10,6 +10,7 @@ from typing import Any
 
 from app.service.stopping import end
 from app.webhooks.delivering import Deliverer, Pace
+from app.webhooks.rules import Outcome
 from app.webhooks.sending import Bounds, Resolve, Sender, resolve
 from tests.conftest import Service
 from tests.world import Json, System, done
@@ -130,12 +131,28 @@ async def told(system: System, receiver: Receiver, **wanted: Any) -> AsyncIterat
         await system.http.delete(f"/v1/webhooks/{endpoint['id']}")
 
 
+class Obliging(Sender):
+    """Reaches nobody and is always answered: for names that stand for no system."""
+
+    def __init__(self) -> None:
+        super().__init__(Bounds())
+
+    async def post(self, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Outcome:
+        return Outcome(204)
+
+
 @asynccontextmanager
 async def delivering(
-    service: Service, resolve: Resolve = resolve, *, seconds: float = 5, **bounds: Any
+    service: Service,
+    resolve: Resolve = resolve,
+    *,
+    seconds: float = 5,
+    sender: Sender | None = None,
+    **bounds: Any,
 ) -> AsyncIterator[None]:
     """A deliverer beside the service, which looks for what is due more often than a real one."""
-    sender = Sender(Bounds(timeout=seconds, **{"allow_private": True, **bounds}), resolve)
+    if sender is None:
+        sender = Sender(Bounds(timeout=seconds, **{"allow_private": True, **bounds}), resolve)
     pace = Pace(lease=seconds + 10, tick=0.02)
     deliverer = Deliverer(service.database, service.app.state.stream, sender, pace)
     running = asyncio.create_task(deliverer.run())

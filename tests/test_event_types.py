@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from app.ledger.events import EVENTS, data_schema, example
-from app.service.openapi import TAGS
+from app.service.introduction import TAGS
 from tests.conftest import Service
 from tests.world import System, done
 

@@ -4,7 +4,7 @@ The one place that the documentation, the filters of webhooks and the tests read
 records a new type, or puts a new field into its data, writes it down here; tests hold it to that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -311,6 +311,12 @@ EVENTS: dict[str, EventType] = {
 
 TYPES = tuple(EVENTS)
 """Every type, in the order of the story."""
+
+
+def expand(patterns: Iterable[str], known: Iterable[str] = TYPES) -> tuple[str, ...]:
+    """The types that exact types and patterns such as `offer.*` stand for."""
+    wanted = set(patterns)
+    return tuple(t for t in known if t in wanted or f"{t.partition('.')[0]}.*" in wanted)
 
 
 def example(name: str) -> dict[str, Any]:

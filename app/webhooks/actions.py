@@ -18,7 +18,7 @@ from app.errors import AppError, invalid, missing, unknown, wrong_state
 from app.ledger import actions as ledger
 from app.ledger import events
 from app.ledger.actions import Fact, record
-from app.webhooks import addresses, rules, signing, store
+from app.webhooks import addresses, signing, store
 
 MOST_ENDPOINTS = 20
 KEPT = timedelta(days=30)
@@ -85,7 +85,7 @@ async def _check(tx: AsyncConnection, endpoint: Endpoint, *, allow_private: bool
     if fault is not None:
         raise invalid("/url", "url_form", fault)
     for n, pattern in enumerate(endpoint.types or ()):
-        if not rules.expand([pattern], events.TYPES):
+        if not events.expand([pattern]):
             raise unknown(f"/types/{n}", "type of event")
     if endpoint.emergency is not None:
         try:
@@ -247,7 +247,7 @@ async def deliveries(
 ) -> list[Any]:
     """(seq, JSON) of an endpoint's deliveries, newest first."""
     await show(tx, caller, webhook)
-    wanted = rules.expand(types, events.TYPES) if types is not None else None
+    wanted = events.expand(types) if types is not None else None
     return await store.deliveries(
         tx, webhook, status=status, types=wanted, before=before, limit=limit
     )

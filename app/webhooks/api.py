@@ -23,7 +23,7 @@ from app.webhooks.schemas import (
     DeliveryQuery,
     Progress,
     ReplayInput,
-    RotationInput,
+    SecretRotation,
     Webhook,
     WebhookId,
     WebhookInput,
@@ -131,11 +131,11 @@ async def close_webhook(id: WebhookId, caller: Admin, tx: Tx, if_match: IfMatch)
     responses=answers("not_found"),
 )
 async def rotate_webhook(
-    id: WebhookId, caller: Admin, tx: Tx, body: RotationInput | None = None
+    id: WebhookId, caller: Admin, tx: Tx, body: SecretRotation | None = None
 ) -> Response:
     """Give the endpoint a new secret. For the overlap every message has two signatures, one by
     each secret, so that you can change over whenever you like."""
-    hours = (body or RotationInput()).overlap_hours
+    hours = (body or SecretRotation()).overlap_hours
     doc, secret = await actions.rotate(tx, caller, id, timedelta(hours=hours))
     return single(_with_secret(doc, secret), kept=_with_secret(doc, None))
 

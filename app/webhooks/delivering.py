@@ -153,7 +153,7 @@ class Deliverer:
         reader = Reader(row.society, eyes(row.society, row.role))
         wanted = [*row.types, rules.TEST] if row.types is not None else None
         filters = Filters(
-            types=rules.expand(wanted, events.TYPES) if wanted is not None else None,
+            types=events.expand(wanted) if wanted is not None else None,
             emergency=row.emergency,
             mine=row.mine,
         )

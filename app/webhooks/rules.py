@@ -1,6 +1,5 @@
 """When a delivery is tried again, when an endpoint rests, and when it is paused: pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -79,12 +78,6 @@ def seconds(count: float) -> timedelta:
 def worn_out(failures: int, failing_since: datetime, now: datetime) -> bool:
     """Whether an endpoint is to be paused: 20 failures in a row, and no success for 3 days."""
     return failures >= MOST_FAILURES and now - failing_since >= LONGEST_FAILING
-
-
-def expand(patterns: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The types that exact types and patterns such as `offer.*` stand for, out of those known."""
-    wanted = set(patterns)
-    return tuple(t for t in known if t in wanted or f"{t.partition('.')[0]}.*" in wanted)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -118,7 +118,7 @@ class WebhookWithSecret(Webhook):
     )
 
 
-class RotationInput(Input):
+class SecretRotation(Input):
     """How long the secret before signs along."""
 
     overlap_hours: Annotated[int, Field(ge=0, le=168)] = Field(
