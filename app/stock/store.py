@@ -179,7 +179,7 @@ async def own_lot(tx: AsyncConnection, society: str, ref: str) -> str | None:
 _LOCK_LOT = text("""
 SELECT id, item, site, quantity, keep_back, reserved, lot_number, expires_on, unit_value, currency,
        visible_to, as_of, withdrawn
-FROM lots WHERE society = :society AND ref = :ref FOR UPDATE
+FROM lots WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
@@ -316,11 +316,16 @@ WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE O
 """)
 
 
+async def hold_lots_of(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """Hold the lots of holders in the order of their ids; one alone needs no order."""
+    if len(holders) > 1:
+        await tx.execute(_LOCK_HOLDERS, {"holders": list(holders)})
+
+
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Give back what holders hold: (holder, quantity) each; returns (lot, freed)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _FREE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
@@ -349,8 +354,7 @@ async def issue(
 ) -> list[tuple[UUID, int, int]]:
     """Let promised goods leave their lots; (lot, no longer reserved, no longer there)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _ISSUE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )

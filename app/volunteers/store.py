@@ -200,7 +200,7 @@ async def visible(tx: AsyncConnection, me: str, pool: UUID, now: datetime) -> st
 _LOCK_OWN = text("""
 SELECT id, skill, languages, headcount, available_from, available_until, notice_hours, site,
        visible_to, as_of, withdrawn
-FROM pools WHERE society = :society AND ref = :ref FOR UPDATE
+FROM pools WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
