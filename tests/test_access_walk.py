@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from app.pages import write_cursor
 from tests.conftest import Enrol, Service
-from tests.contract import Contract
+from tests.described import Contract
 from tests.stage import NOWHERE
 from tests.test_access_routes import ENDLESS, every_route
 from tests.world import FROM, UNTIL, Json, System, done, from_lot, from_pool, goods, people

@@ -702,7 +702,7 @@ ALL_THAT_MUST_HAPPEN = {
     "deployments 201", "deployments over_planned", "deployments mobilise 200",
     "deployments arrive 200", "deployments release 200", "deployments return 200",
     "deployments extension 200",
-    "deployments extension/accept 200", 
+    "deployments extension/accept 200",
     "repeated", "expired", "stranger",
 }  # fmt: skip
 
