@@ -21,7 +21,7 @@ WANTED = {
 def locked(name: str) -> dict[str, tuple[Version, list[str]]]:
     """The packages of a lock: version and hashes."""
     text = (ROOT / "requirements" / f"{name}.lock").read_text(encoding="utf-8")
-    found = {}
+    found: dict[str, tuple[Version, list[str]]] = {}
     for entry in text.replace("\\\n", " ").splitlines():
         if not entry.strip() or entry.startswith("#"):
             continue
