@@ -62,12 +62,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
         stopping.drain_first(application, settings.drain)
+        stopping.follow_supervisor()
         application.state.listening = Listening(settings.database_url)
         tasks = [
             asyncio.create_task(Sealer(settings.database_url).run()),
             asyncio.create_task(application.state.listening.run()),
         ]
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
+        tasks.append(asyncio.create_task(chores.count_pool(database)))
         try:
             yield
         finally:

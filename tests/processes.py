@@ -15,7 +15,11 @@ from typing import Any
 import httpx
 
 from app import db
+from app.access import actions as access
+from app.config import Settings
+from app.db import Database
 from app.embedded import EmbeddedPostgres
+from app.ledger.actions import Actor
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +111,18 @@ def run_sql(url: str, *statements: str) -> list[Any]:
             await connection.close()
 
     return asyncio.run(run())
+
+
+async def make_client(url: str, society: str) -> str:
+    """The key of a new client, made behind the service's back."""
+    database = Database(url, Settings())
+    try:
+        async with database.transaction() as tx:
+            actor = Actor(society, None)
+            _, key = await access.create_client(tx, actor, society, "test", ["all"])
+            return key
+    finally:
+        await database.close()
 
 
 def make_database(postgres: EmbeddedPostgres, name: str) -> str:
