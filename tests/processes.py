@@ -79,11 +79,12 @@ def running(log: Path, *, ready: bool = True, **env: str) -> Iterator[Running]:
     finally:
         if process.poll() is None:
             process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        # Whatever a failed test left of its group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[Any], within: float = 60) -> None:

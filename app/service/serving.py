@@ -96,7 +96,9 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A service that has stopped ends now; a late signal must not make it look killed.
+            if handler is not _leave:
+                signal.signal(number, handler)
 
 
 def serve(settings: Settings) -> None:
