@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(log: Path, *, ready: bool = True, **env: str) -> Iterator[Running]:
+def running(log: Path, ready: bool = True, **env: str) -> Iterator[Running]:
     """`komek serve`, ended at the end where the test has not done so."""
     port = env.setdefault("KOMEK_PORT", str(free_port()))
     with log.open("wb") as errors:
@@ -134,7 +135,7 @@ def make_database(postgres: EmbeddedPostgres, name: str) -> str:
 
 def database_of(url: str, name: str) -> str:
     """The URL of another database of the same server."""
-    return url.replace("/komek?", f"/{name}?")
+    return re.sub(r"/\w+\?", f"/{name}?", url, count=1)
 
 
 def accounts() -> Mapping[str, Any]:
