@@ -68,7 +68,7 @@ async def test_every_line_is_json_and_tells_of_a_request_by_its_id(
 async def test_a_request_id_that_is_no_plain_word_is_replaced(
     child: Running, two: tuple[System, System], given: str
 ) -> None:
-    answer = await two[1].http.get("/v1/me", headers={"X-Request-Id": given.encode()})
+    answer = await two[1].http.get("/v1/me", headers={b"X-Request-Id": given.encode()})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
     assert given not in child.lines()
 

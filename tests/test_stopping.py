@@ -147,7 +147,11 @@ def test_a_stop_in_the_middle_of_the_start_leaves_no_database_behind(
 
 
 def test_after_kill_9_the_next_start_takes_the_port_and_the_data(own: Path, scratch: Path) -> None:
-    given = {"KOMEK_DATA_DIR": str(own), "KOMEK_PORT": str(free_port()), "KOMEK_WORKERS": "2"}
+    given: dict[str, Any] = {
+        "KOMEK_DATA_DIR": str(own),
+        "KOMEK_PORT": str(free_port()),
+        "KOMEK_WORKERS": "2",
+    }
     with running(scratch / "killed.log", **given) as service:
         server = server_of(own)
         assert server is not None
