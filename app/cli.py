@@ -19,7 +19,6 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import SCOPES
 from app.config import Settings
-from app.db import Database
 from app.embedded import EmbeddedRefused
 from app.errors import AppError
 from app.exercise import playing
@@ -78,16 +77,8 @@ def _database_said(error: BaseException) -> str:
 
 
 def _in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    async def run(url: str) -> T:
-        database = Database(url, settings)
-        try:
-            async with database.transaction() as tx:
-                return await do(tx)
-        finally:
-            await database.close()
-
-    with _clearly(), serving.database_url(settings) as url:
-        return asyncio.run(run(url))
+    with _clearly():
+        return serving.in_transaction(settings, do)
 
 
 @cli.command()
@@ -208,11 +199,22 @@ def openapi() -> None:
 
 
 @cli.command()
-def demo() -> None:
-    """Play the Kahramanmaraş exercise over HTTP, and leave the service running."""
-    playing.play(_settings())
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Stop the service at the end instead of leaving it up.")
+    ] = False,
+) -> None:
+    """Play the Kahramanmaraş exercise over HTTP, and leave the service up until Ctrl-C.
+
+    It starts the service by itself. Exit 1 where anything in the story is not as expected.
+    """
+    raise typer.Exit(playing.play(_settings(), leave=leave))
 
 
 def main() -> None:
     """The command."""
     cli()
+
+
+if __name__ == "__main__":
+    main()

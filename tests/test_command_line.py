@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from app.cli import cli
 from app.config import Settings
 from app.embedded import EmbeddedPostgres
 from app.service import serving
-from tests.processes import accounts, database_of, komek, make_database, run_sql
+from tests.processes import ROOT, accounts, database_of, komek, make_database, run_sql
 from tests.test_embedded import server_of
 
 
@@ -275,3 +276,9 @@ class Relay:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+def test_every_setting_is_told_to_the_operator() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for field in fields(Settings):
+        assert f"`KOMEK_{field.name.upper()}`" in told, field.name

@@ -63,8 +63,10 @@ def _money(value: object) -> object:
 
 Money = Annotated[
     Decimal,
-    Field(strict=False, ge=0, max_digits=14, decimal_places=2),
-    BeforeValidator(_money, json_schema_input_type=float),
+    Field(strict=False, ge=0, le=Decimal("999999999999.99"), decimal_places=2),
+    BeforeValidator(
+        _money, json_schema_input_type=Annotated[float, Field(ge=0, le=999_999_999_999.99)]
+    ),
 ]
 
 
@@ -112,7 +114,8 @@ class LotInput(Input):
     )
     as_of: Instant | None = Field(
         default=None,
-        description="When it was counted; now where left out.",
+        description="When it was counted. Where left out, it is the moment at which the count "
+        "last changed; give it to confirm an unchanged count.",
         examples=["2026-02-06T01:17:00Z"],
     )
 

@@ -3,21 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import Direct
+
 # Never quantity, keep_back or reserved: those are the owner's.
+#
+# Written as text, since `json_build_object` costs PostgreSQL more than all the rest of a search.
+# What people wrote goes through `to_json`, which quotes it; codes, numbers and dates hold nothing
+# that JSON would have to quote (app/fields.py lets nothing else in).
 _SHOWN = """
-json_build_object(
-    'id', l.id, 'society', l.society, 'item', l.item, 'unit', i.unit,
-    'site', json_build_object('name', s.name, 'country', s.country, 'lat', s.lat, 'lon', s.lon,
-                              'kind', s.kind),
-    'available', greatest(0, l.quantity - l.keep_back - l.reserved),
-    'lot_number', l.lot_number, 'expires_on', l.expires_on, 'unit_value', l.unit_value,
-    'currency', l.currency, 'as_of', l.as_of, 'distance_km', {distance})::text
+concat(
+    '{{"id":"', l.id, '","society":"', l.society, '","item":"', l.item, '","unit":"', i.unit,
+    '","site":{{"name":', to_json(s.name), ',"country":"', s.country, '","lat":', s.lat,
+    ',"lon":', s.lon, ',"kind":"', s.kind, '"}},"available":',
+    greatest(0, l.quantity - l.keep_back - l.reserved),
+    ',"lot_number":', coalesce(to_json(l.lot_number)::text, 'null'),
+    ',"expires_on":', coalesce('"' || l.expires_on || '"', 'null'),
+    ',"unit_value":', coalesce(l.unit_value::text, 'null'),
+    ',"currency":', coalesce('"' || l.currency || '"', 'null'),
+    ',"as_of":', to_json(l.as_of), ',"distance_km":', coalesce(({distance})::text, 'null'), '}}')
 """
 _FROM = "FROM lots l JOIN items i ON i.code = l.item JOIN sites s ON s.id = l.site"
 _VISIBLE = "(l.visible_to IS NULL OR l.society = :me OR :me = ANY(l.visible_to))"
@@ -56,50 +66,73 @@ async def find(
     `:item IS NULL OR item = :item` would keep PostgreSQL from using the index on the item.
     """
     values: dict[str, Any] = {"me": me, "limit": limit}
-    where = ["NOT l.withdrawn", _VISIBLE]
+    of_lot, of_site = _conditions(wanted, values)
+    if wanted.near is None:
+        if after is not None:
+            of_lot.append("l.id > :after")
+            values["after"] = after[0]
+        shown = _SHOWN.format(distance="NULL")
+        statement = (
+            f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join([*of_lot, *of_site])} "
+            "ORDER BY l.id LIMIT :limit"
+        )
+    else:
+        values["lat"], values["lon"] = wanted.near
+        beyond = ""
+        if after is not None:
+            of_site.append(f"{_DISTANCE} >= :after_km")
+            beyond = "WHERE (s.km, l.id) > (:after_km, :after)"
+            values["after_km"], values["after"] = after
+        # Sites are few and lots are many: the sites are put in order, and of each in turn its
+        # lots are looked up, until the page is full.
+        statement = f"""
+            SELECT s.km, l.id, {_SHOWN.format(distance="s.km")}
+            FROM (SELECT s.id, s.name, s.country, s.lat, s.lon, s.kind, {_DISTANCE} AS km
+                  FROM sites s WHERE {" AND ".join(of_site) or "true"} ORDER BY km OFFSET 0) s
+            CROSS JOIN LATERAL (SELECT l.* FROM lots l
+                  WHERE l.site = s.id AND {" AND ".join(of_lot)}) l
+            JOIN items i ON i.code = l.item {beyond}
+            ORDER BY s.km, l.id LIMIT :limit"""
+    return await _prepared(statement).rows(tx, values)
+
+
+@lru_cache(200)
+def _prepared(statement: str) -> Direct:
+    """A search by its text: there are as many as combinations of filters."""
+    return Direct(statement)
+
+
+def _conditions(wanted: Wanted, values: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Which lots, and at which sites; what they compare with is added to `values`."""
+    of_lot, of_site = ["NOT l.withdrawn", _VISIBLE], []
     if wanted.items is not None and len(wanted.items) == 1:
-        where.append("l.item = :item")
+        of_lot.append("l.item = :item")
         values["item"] = wanted.items[0]
     elif wanted.items is not None:
-        where.append("l.item = ANY(CAST(:items AS text[]))")
+        of_lot.append("l.item = ANY(CAST(:items AS text[]))")
         values["items"] = list(wanted.items)
     if wanted.society is not None:
-        where.append("l.society = :society")
+        of_lot.append("l.society = :society")
+        of_site.append("s.society = :society")
         values["society"] = wanted.society
     if wanted.country is not None:
-        where.append("s.country = :country")
+        of_site.append("s.country = :country")
         values["country"] = wanted.country
     if wanted.min_available > 0:
-        where.append("l.quantity - l.keep_back - l.reserved >= :min_available")
+        of_lot.append("l.quantity - l.keep_back - l.reserved >= :min_available")
         values["min_available"] = wanted.min_available
     if wanted.expires_after is not None:
         # What does not expire is still good after any day.
-        where.append("(l.expires_on IS NULL OR l.expires_on > :expires_after)")
+        of_lot.append("(l.expires_on IS NULL OR l.expires_on > :expires_after)")
         values["expires_after"] = wanted.expires_after
-    if wanted.near is None:
-        if after is not None:
-            where.append("l.id > :after")
-            values["after"] = after[0]
-        shown = _SHOWN.format(distance="null")
-        statement = f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join(where)} ORDER BY l.id"
-    else:
-        values["lat"], values["lon"] = wanted.near
-        if wanted.within_km is not None:
-            where.append(f"{_DISTANCE} <= :within_km")
-            values["within_km"] = wanted.within_km
-        if after is not None:
-            where.append(f"({_DISTANCE}, l.id) > (:after_km, :after)")
-            values["after_km"], values["after"] = after
-        shown = _SHOWN.format(distance=_DISTANCE)
-        statement = (
-            f"SELECT {_DISTANCE} AS km, l.id, {shown} {_FROM} "
-            f"WHERE {' AND '.join(where)} ORDER BY km, l.id"
-        )
-    return list((await tx.execute(text(f"{statement} LIMIT :limit"), values)).all())
+    if wanted.within_km is not None:
+        of_site.append(f"{_DISTANCE} <= :within_km")
+        values["within_km"] = wanted.within_km
+    return of_lot, of_site
 
 
 _LOT = text(
-    f"SELECT {_SHOWN.format(distance='null')} {_FROM} "
+    f"SELECT {_SHOWN.format(distance='NULL')} {_FROM} "
     f"WHERE l.id = :id AND NOT l.withdrawn AND {_VISIBLE}"
 )
 
