@@ -166,6 +166,12 @@ def _server_pid(cluster: Path) -> int | None:
         return None
 
 
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server that runs on this data directory, None where none does."""
+    cluster = _place(data_dir)
+    return _url(cluster) if _server_pid(cluster) else None
+
+
 class EmbeddedPostgres:
     """One PostgreSQL server in one data directory, shared by the processes that use it.
 
