@@ -29,7 +29,8 @@ _OF_THE_WORLD = frozenset(
 # `int_type`: to JSON Schema 3.0 is an integer; here 3 alone is, so that no quantity is a float.
 _BEYOND_SCHEMA = frozenset(
     {
-        "itself", "one_of", "before_from", "duplicate", "incomplete", "request_line_missing", "own_society",
+        "itself", "one_of", "before_from",
+        "duplicate", "incomplete", "request_line_missing", "own_society",
         "out_of_range", "not_later", "wrong_kind", "cursor_form", "null", "int_type",
         "decimal_max_places", "instant_range", "date_range", "text_blank", "reference_form",
         "value_error",

@@ -40,8 +40,8 @@ WINDOWS = [
 ]  # fmt: skip
 LONG = os.environ.get("KOMEK_HYPOTHESIS") == "long"
 PROFILE = profile(
-    max_examples=400 if LONG else 25,
-    stateful_step_count=80 if LONG else 35,
+    max_examples=400 if LONG else 8,
+    stateful_step_count=80 if LONG else 18,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
