@@ -707,6 +707,12 @@ ALL_THAT_MUST_HAPPEN = {
 }  # fmt: skip
 
 
+MUCH_THAT_MUST_HAPPEN = {
+    "emergencies 201", "requests 201", "offers 201", "offers accept 200", "consignments 201",
+    "deployments 201", "repeated",
+}  # fmt: skip
+
+
 @pytest_asyncio.fixture
 async def exchange(settings: Settings) -> AsyncIterator[Exchange]:
     async with exchange_of_its_own(settings) as own:
@@ -724,7 +730,9 @@ async def test_whatever_the_societies_do_the_seven_invariants_hold(exchange: Exc
     }
     try:
         await asyncio.to_thread(run_state_machine_as_test, Life, settings=PROFILE)
-        missing = sorted(ALL_THAT_MUST_HAPPEN - set(Life.answered))
+        # Short lives cannot show everything; that they show something is known all the same.
+        must_happen = ALL_THAT_MUST_HAPPEN if LONG else MUCH_THAT_MUST_HAPPEN
+        missing = sorted(must_happen - set(Life.answered))
         assert not missing, f"lives that show too little: {missing}"
     finally:
         clock.set_source(None)
