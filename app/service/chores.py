@@ -14,6 +14,7 @@ from app.db import Database
 from app.deployments import manifests
 from app.errors import AppError
 from app.offers import actions as offers
+from app.service import metrics
 from app.webhooks import actions as webhooks
 
 log = structlog.get_logger()
@@ -39,6 +40,13 @@ CHORES = (
     Chore("erase_manifests", 600.0, manifests.erase_due),
     Chore("forget_deliveries", 600.0, webhooks.forget_old),
 )
+
+
+async def count_pool(database: Database) -> None:
+    """Keep the figures of this process's pool fresh, whichever worker tells them."""
+    while True:
+        metrics.count_pool(database)
+        await asyncio.sleep(1)
 
 
 async def run(database: Database, chore: Chore) -> None:
