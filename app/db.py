@@ -245,13 +245,19 @@ class Database:
         try:
             async with self.engine.connect() as connection:
                 driver = _driver(connection)
+                is_ended = False
                 try:
                     async with driver.transaction():
                         yield connection
+                    is_ended = True
+                except Exception:
+                    is_ended = not driver.is_in_transaction()
+                    raise
                 finally:
-                    # A call that was cancelled in the middle of its rollback: the next one must
-                    # not find itself inside its transaction.
-                    if driver.is_in_transaction() and connection.sync_connection is not None:
+                    # A call that was cancelled, at BEGIN or in its rollback as well: what the
+                    # driver says of the state is not to be trusted then. The next call would find
+                    # itself inside that transaction, and its COMMIT would commit nothing.
+                    if not is_ended and connection.sync_connection is not None:
                         connection.sync_connection.invalidate()
         except _REFUSED as error:
             raise refusal(error) from error

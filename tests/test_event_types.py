@@ -109,8 +109,12 @@ def undescribed(records: Any) -> list[str]:
 async def test_the_types_are_listed_and_stand_in_the_openapi_document(
     service: Service, tur: System
 ) -> None:
-    listed = done(await tur.get("/v1/event-types"))["items"]
-    assert [e["type"] for e in listed] == list(EVENTS)
+    listed = done(await tur.get("/v1/event-types", limit=200))["items"]
+    assert [e["type"] for e in listed] == sorted(EVENTS)
+    first = done(await tur.get("/v1/event-types", limit=2, type="offer.*"))
+    assert [e["type"] for e in first["items"]] == ["offer.accepted", "offer.completed"]
+    second = done(await tur.get("/v1/event-types", type="offer.*", cursor=first["next"]))
+    assert second["items"][0]["type"] == "offer.declined"
     document = done(await tur.get("/openapi.json"))
     validate(document)
     assert list(document["webhooks"]) == list(EVENTS)

@@ -20,7 +20,7 @@ from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
 from app.ledger import actions, events, rules, streaming
-from app.pages import Page, listing, read_cursor, single, write_cursor
+from app.pages import Page, PageQuery, listing, page, read_cursor, single, write_cursor
 from app.problems import answers
 
 log = structlog.get_logger()
@@ -298,10 +298,8 @@ async def get_chain_head(caller: Reader, tx: ReadTx) -> Response:
     return single(f'{{"seq":{seq},"hash":"{digest}"}}')
 
 
-class TypesQuery(BaseModel):
+class TypesQuery(PageQuery):
     """Which types."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Annotated[str, Field(max_length=60, pattern=r"^[a-z]+\.([a-z_]+|\*)$")] | None = Field(
         default=None,
@@ -329,18 +327,22 @@ class TypeOfEvent(Shown):
     response_model=Page[TypeOfEvent],
     responses=answers(),
 )
-async def list_event_types(caller: Reader, query: Annotated[TypesQuery, Query()]) -> Response:
-    """Every type of event that there is: what it says, who sees it, what its `data` holds. The
-    whole list, on one page."""
-    wanted = events.expand([query.type]) if query.type else events.TYPES
-    items = [
-        {
-            "type": name,
-            "description": event.sentence,
-            "seen_by": event.seen_by,
-            "data_schema": events.data_schema(event),
-        }
-        for name, event in events.EVENTS.items()
-        if name in wanted
-    ]
-    return single(json_text.dump({"items": items, "next": None}).decode())
+async def list_event_types(
+    request: Request, caller: Reader, query: Annotated[TypesQuery, Query()]
+) -> Response:
+    """Every type of event that there is: what it says, who sees it, what its `data` holds."""
+    after = read_cursor(query.cursor, str)
+    names = sorted(events.expand([query.type]) if query.type else events.TYPES)
+    rows = [(name, _described(name)) for name in names if not after or name > after[0]]
+    return page(request, rows[: query.limit + 1], query.limit)
+
+
+def _described(name: str) -> str:
+    event = events.EVENTS[name]
+    described = {
+        "type": name,
+        "description": event.sentence,
+        "seen_by": event.seen_by,
+        "data_schema": events.data_schema(event),
+    }
+    return json_text.dump(described).decode()

@@ -134,7 +134,7 @@ class Deliverer:
                 work = Round(live_end=standing.cursor, failures=standing.failures)
                 try:
                     await self._prepare(standing, work)
-                    await self._send(standing, work)
+                    await self._send(standing, lease, work)
                 except asyncio.CancelledError:
                     # What was sent must not be sent again.
                     await self._note(standing, lease, work, go_on=False)
@@ -192,15 +192,22 @@ class Deliverer:
                 else:
                     work.withheld.append(withheld(waiting, now))
 
-    async def _send(self, row: Any, work: Round) -> None:
-        secrets = [bytes(secret) for secret in row.secrets]
+    async def _send(self, row: Any, lease: UUID, work: Round) -> None:
+        if not work.messages:
+            return
+        async with self._database.reading() as connection:
+            # Looked up after the events: those that came after a rotation are signed by its secret.
+            endpoint = await leases.addressed(connection, row.id, lease, clock.now())
+        if endpoint is None:
+            return
+        secrets = [bytes(secret) for secret in endpoint.secrets]
         note_at = monotonic() + _NOTE_AFTER
         for message in work.messages:
             if self._stopping or self._listening.is_ended:
                 return
             now = clock.now()
             headers = signing.headers(message.record, int(now.timestamp()), message.body, secrets)
-            outcome = await self._sender.post(row.url, headers, message.body)
+            outcome = await self._sender.post(endpoint.url, headers, message.body)
             work.sent.append((message, outcome, clock.text(now)))
             work.failures = 0 if outcome.delivered else work.failures + 1
             work.rests = rules.rest(work.failures, outcome)
@@ -213,7 +220,7 @@ class Deliverer:
         """Write down a round; the endpoint for the next one, None where this turn is over."""
         now = clock.now()
         async with self._database.transaction() as tx:
-            held = await leases.hold(tx, row.id, lease, now)
+            held = await leases.hold(tx, row.id, lease)
             if held is None:
                 # Deleted, or so slow that another has it now: whatever was sent may come again.
                 log.warning("lease_lost", webhook=str(row.id))
@@ -254,11 +261,9 @@ class _Next:
     id: UUID
     society: str
     role: str
-    url: str
     types: Any
     emergency: UUID | None
     mine: bool
-    secrets: Any
     cursor: int
     replay_after: int | None
     replay_until: int | None
@@ -271,11 +276,9 @@ class _Next:
             id=held.id,
             society=held.society,
             role=held.role,
-            url=held.url,
             types=held.types,
             emergency=held.emergency,
             mine=held.mine,
-            secrets=held.secrets,
             cursor=standing.cursor,
             replay_after=standing.replay_after,
             replay_until=standing.replay_until,

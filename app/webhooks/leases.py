@@ -15,12 +15,9 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """
-w.id, w.society, w.url, w.types, w.emergency, w.mine, w.status, w.cursor, w.replay_after,
+w.id, w.society, w.types, w.emergency, w.mine, w.status, w.cursor, w.replay_after,
 w.replay_until, w.due_at, w.rests_until, w.failures, w.failing_since,
-(SELECT s.role FROM societies s WHERE s.id = w.society) AS role,
-ARRAY(SELECT k.secret FROM webhook_secrets k
-      WHERE k.webhook = w.id AND (k.expires_at IS NULL OR k.expires_at > :now)
-      ORDER BY k.created_at DESC, k.id DESC) AS secrets
+(SELECT s.role FROM societies s WHERE s.id = w.society) AS role
 """
 
 # Whoever waited longest comes first, so that slow receivers cannot keep the others from their turn.
@@ -58,14 +55,30 @@ async def due(tx: AsyncConnection, webhook: UUID, now: datetime, limit: int) -> 
     return list((await tx.execute(_DUE, {"id": webhook, "now": now, "limit": limit})).all())
 
 
+_ADDRESSED = text("""
+SELECT w.url, ARRAY(SELECT k.secret FROM webhook_secrets k
+    WHERE k.webhook = w.id AND (k.expires_at IS NULL OR k.expires_at > :now)
+    ORDER BY k.created_at DESC, k.id DESC) AS secrets
+FROM webhooks w WHERE w.id = :id AND w.lease = :lease
+""")
+
+
+async def addressed(
+    tx: AsyncConnection, webhook: UUID, lease: UUID, now: datetime
+) -> Row[Any] | None:
+    """Where an endpoint is and what signs for it; None where the lease is lost."""
+    values = {"id": webhook, "lease": lease, "now": now}
+    return (await tx.execute(_ADDRESSED, values)).one_or_none()
+
+
 _HOLD = text(f"""
 SELECT {_COLUMNS} FROM webhooks w WHERE w.id = :id AND w.lease = :lease FOR UPDATE
 """)
 
 
-async def hold(tx: AsyncConnection, webhook: UUID, lease: UUID, now: datetime) -> Row[Any] | None:
+async def hold(tx: AsyncConnection, webhook: UUID, lease: UUID) -> Row[Any] | None:
     """The endpoint as it is now, held; None where the lease is lost or the endpoint gone."""
-    return (await tx.execute(_HOLD, {"id": webhook, "lease": lease, "now": now})).one_or_none()
+    return (await tx.execute(_HOLD, {"id": webhook, "lease": lease})).one_or_none()
 
 
 # The log of a delivery keeps its newest 30 attempts.
