@@ -244,14 +244,24 @@ class Database:
         """
         try:
             async with self.engine.connect() as connection:
-                driver = _driver(connection)
+                transaction = _driver(connection).transaction()
+                is_ended = False
                 try:
-                    async with driver.transaction():
+                    await transaction.start()
+                    try:
                         yield connection
+                    except Exception:
+                        await transaction.rollback()
+                        is_ended = True
+                        raise
+                    await transaction.commit()
+                    is_ended = True
                 finally:
-                    # A call that was cancelled in the middle of its rollback: the next one must
-                    # not find itself inside its transaction.
-                    if driver.is_in_transaction() and connection.sync_connection is not None:
+                    # Cancelled, or failed at BEGIN, ROLLBACK or COMMIT: what the driver says of the
+                    # state is not to be trusted then, and the connection is given up, which ends
+                    # its transaction. Otherwise the next call on it would be a savepoint within
+                    # that transaction, and be told that it is committed when nothing is.
+                    if not is_ended and connection.sync_connection is not None:
                         connection.sync_connection.invalidate()
         except _REFUSED as error:
             raise refusal(error) from error
