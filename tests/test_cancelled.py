@@ -1,7 +1,10 @@
-"""A call that is cancelled leaves nothing behind for the next one on its connection."""
+"""What is acknowledged is committed, whatever was cancelled or failed before."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
+
+import pytest
 
 from app.config import Settings
 from app.db import Database
@@ -37,3 +40,12 @@ async def test_what_follows_a_transaction_that_was_cancelled_is_committed(
                 f"SELECT pg_xact_status('{xact}'::xid8)",
             )
             assert status.scalar_one() == "committed"
+
+
+async def test_a_transaction_with_a_failure_that_was_passed_over_is_not_acknowledged(
+    service: Service,
+) -> None:
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        async with service.database.transaction() as tx:
+            with contextlib.suppress(Exception):
+                await tx.exec_driver_sql("SELECT 1 / 0")

@@ -66,7 +66,7 @@ webhook_secrets = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("webhook", Uuid, ForeignKey("webhooks.id"), nullable=False, index=True),
-    # As it is: a signature needs the secret itself (docs/decisions/0011-webhooks.md).
+    # As it is: a signature needs the secret itself (docs/decisions/0020-webhooks.md).
     Column("secret", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
