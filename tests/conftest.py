@@ -122,6 +122,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 Enrol = Callable[..., Awaitable[System]]
 
 
+@pytest_asyncio.fixture
+async def endpoints_closed(tur: System, aze: System) -> AsyncIterator[None]:
+    """For tests that open endpoints at addresses of no system: nobody is to deliver there."""
+    yield
+    for system in (tur, aze):
+        for endpoint in (await system.get("/v1/webhooks", limit=200)).json()["items"]:
+            await system.http.delete(f"/v1/webhooks/{endpoint['id']}")
+
+
 @pytest_asyncio.fixture(scope="session")
 async def enrol(service: Service) -> AsyncIterator[Enrol]:
     """Make a system of a society, with a key of its own."""

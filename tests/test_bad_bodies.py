@@ -6,12 +6,16 @@ import re
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from app.errors import CODES
 from tests.corpus import MARK, VALUES, Value
 from tests.described import ABSENT, Contract, Operation, look, put
 from tests.stage import NOWHERE, Call, Stage
 from tests.wire import Answer, Wire, wire_of
 from tests.world import Json, System
+
+pytestmark = pytest.mark.usefixtures("endpoints_closed")
 
 _PLACE = '"@place@"'
 

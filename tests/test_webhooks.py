@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -92,6 +94,33 @@ async def test_what_a_society_may_not_see_is_never_sent(
         assert "private" not in subjects[shown["id"]]
         assert "sealed" not in types_of(receiver)
         assert not any(hidden["id"].encode() in r.body for r in receiver.received)
+
+
+async def test_who_asks_for_envelopes_gets_the_whole_chain_and_not_a_word_more(
+    at_work: None, aze: System, kaz: System
+) -> None:
+    async with receiving() as receiver, told(kaz, receiver, sealed=True) as endpoint:
+        hidden = await aze.lot(500, visible_to=["TUR"])
+        await all_sent(kaz, endpoint, receiver)
+        arrived = [verified(r, endpoint["secret"]) for r in receiver.received]
+        assert arrived == (await kaz.events(arrived[0]["seq"] - 1))[: len(arrived)]
+        for before, after in pairwise(arrived):
+            assert after["seq"] == before["seq"] + 1
+            assert after["previous_hash"] == before["hash"]
+        assert "sealed" in types_of(receiver)
+        assert not any(hidden["id"].encode() in r.body for r in receiver.received)
+        # The ids of envelopes tell nothing that the envelope does not tell.
+        for r in receiver.received:
+            committed = str(UUID(r.event["commitment"][:32]))
+            assert r.id == (r.event["id"] or committed)
+        listed = await eventually(lambda: _delivered(kaz, endpoint, len(arrived)))
+        assert {d["id"] for d in listed} == set(receiver.ids)
+        envelope = next(r.id for r in receiver.received if r.event["type"] == "sealed")
+        path = f"/v1/webhooks/{endpoint['id']}"
+        done(await kaz.post(f"{path}/deliveries/{envelope}/replay"), 202)
+        await receiver.until(lambda: receiver.ids.count(envelope) == 2)
+        answer = await kaz.http.patch(path, json={"mine": True})
+        assert refused(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/sealed"
 
 
 async def test_an_endpoint_gets_what_it_asked_for_and_nothing_else(
@@ -262,6 +291,8 @@ async def test_only_an_admin_manages_endpoints_and_an_observer_may_have_some(
         ({"url": NOWHERE, "types": ["nothing.*"]}, "/types/0"),
         ({"url": NOWHERE, "emergency": NOBODY}, "/emergency"),
         ({"url": NOWHERE, "mine": 1}, "/mine"),
+        ({"url": NOWHERE, "sealed": "yes"}, "/sealed"),
+        ({"url": NOWHERE, "sealed": True, "types": ["offer.*"]}, "/sealed"),
         ({"url": NOWHERE, "from": -1}, "/from"),
         ({"url": NOWHERE, "from": "then"}, "/from"),
         ({"url": NOWHERE, "from": 2**63}, "/from"),

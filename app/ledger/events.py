@@ -50,7 +50,12 @@ _ITEM = {"item": {"code": "HSHEBLANPHT1", "category": "H", "unit": "piece"}}
 _SKILL = {"skill": {"code": "usar", "names": {"en": "urban search and rescue"}}}
 _OFFER_ENDED = {"request": _REQUEST, "reason": "The road is closed."}
 _NULL_REQUEST = frozenset({"request", "reason"})
-_WEBHOOK = {"host": "erp.redcrescent.example", "types": ["offer.*"], "mine": True}
+_WEBHOOK = {
+    "host": "erp.redcrescent.example",
+    "types": ["offer.*"],
+    "mine": True,
+    "sealed": False,
+}
 _STOPPED = {
     "reason": "failing",
     "failures_in_a_row": 20,

@@ -16,15 +16,16 @@ _WEBHOOK_HEADERS = (
 
 def _described(name: str, event: events.EventType) -> dict[str, Any]:
     """One type of event as it is sent to an endpoint."""
-    schema = {
-        "allOf": [
-            {"$ref": "#/components/schemas/Event"},
-            {
-                "type": "object",
-                "properties": {"type": {"const": name}, "data": events.data_schema(event)},
-            },
-        ]
-    }
+    properties = {"type": {"const": name}, "data": events.data_schema(event)}
+    sentence = f"{event.sentence}\n\n*Seen by:* {event.seen_by}."
+    return _message(name, sentence, properties, events.example(name))
+
+
+def _message(
+    name: str, sentence: str, properties: dict[str, Any], example: dict[str, Any]
+) -> dict[str, Any]:
+    event = {"$ref": "#/components/schemas/Event"}
+    schema = {"allOf": [event, {"type": "object", "properties": properties}]}
     headers = [
         {
             "name": header,
@@ -40,13 +41,11 @@ def _described(name: str, event: events.EventType) -> dict[str, Any]:
             "tags": ["Webhooks"],
             "operationId": "told_" + name.replace(".", "_"),
             "summary": name,
-            "description": f"{event.sentence}\n\n*Seen by:* {event.seen_by}.",
+            "description": sentence,
             "parameters": headers,
             "requestBody": {
                 "required": True,
-                "content": {
-                    "application/json": {"schema": schema, "example": events.example(name)}
-                },
+                "content": {"application/json": {"schema": schema, "example": example}},
             },
             "responses": {
                 "2XX": {"description": "Delivered. Every other answer is a failure."},
@@ -58,5 +57,14 @@ def _described(name: str, event: events.EventType) -> dict[str, Any]:
 
 
 def described() -> dict[str, Any]:
-    """Each type of event under its name, in the order of the story."""
-    return {name: _described(name, event) for name, event in events.EVENTS.items()}
+    """Each type of event under its name, in the order of the story; the envelope comes last."""
+    told = {name: _described(name, event) for name, event in events.EVENTS.items()}
+    hidden = dict.fromkeys(("id", "at", "society", "subject", "data", "salt"))
+    properties = {"type": {"const": "sealed"}} | {name: {"type": "null"} for name in hidden}
+    example = events.example("stock.published") | {"type": "sealed"} | hidden
+    example.pop("private", None)
+    sentence = (
+        "The envelope of what your society may not see; sent only to an endpoint that is `sealed`. "
+        "Its `webhook-id` is the first half of the `commitment`, written as a UUID."
+    )
+    return told | {"sealed": _message("sealed", sentence, properties, example)}

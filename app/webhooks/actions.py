@@ -34,6 +34,7 @@ class Endpoint:
     types: tuple[str, ...] | None
     emergency: UUID | None
     mine: bool
+    sealed: bool = False
 
 
 async def open_endpoint(
@@ -68,6 +69,7 @@ def _values(endpoint: Endpoint) -> dict[str, Any]:
         "types": list(endpoint.types) if endpoint.types is not None else None,
         "emergency": endpoint.emergency,
         "mine": endpoint.mine,
+        "sealed": endpoint.sealed,
     }
 
 
@@ -77,6 +79,7 @@ def _told(endpoint: Endpoint) -> dict[str, Any]:
         "host": urlsplit(endpoint.url).hostname,
         "types": list(endpoint.types) if endpoint.types is not None else None,
         "mine": endpoint.mine,
+        "sealed": endpoint.sealed,
     }
 
 
@@ -92,6 +95,8 @@ async def _check(tx: AsyncConnection, endpoint: Endpoint, *, allow_private: bool
             await emergencies.show(tx, endpoint.emergency)
         except AppError:
             raise unknown("/emergency", "emergency") from None
+    if endpoint.sealed and (endpoint.types or endpoint.emergency or endpoint.mine):
+        raise invalid("/sealed", "one_of", "Envelopes tell nothing that a filter could look at.")
 
 
 async def _new_secret(tx: AsyncConnection, webhook: UUID) -> str:
@@ -146,7 +151,7 @@ async def change(
     if precondition.asked:
         precondition.check(await show(tx, caller, webhook))
     types = tuple(row.types) if row.types is not None else None
-    before = Endpoint(row.url, row.description, types, row.emergency, row.mine)
+    before = Endpoint(row.url, row.description, types, row.emergency, row.mine, row.sealed)
     after = replace(before, **fields)
     if after != before:
         await _check(tx, after, allow_private=allow_private)

@@ -57,7 +57,7 @@ async def open_webhook(request: Request, body: WebhookInput, caller: Admin, tx: 
     """Have events sent to a URL of yours, signed by Standard Webhooks 1.0.
 
     Its `secret` is shown in this answer and never again. What is sent is what your society sees in
-    `GET /v1/events`; sealed envelopes are not sent.
+    `GET /v1/events`; sealed envelopes are sent only where you ask for them (`sealed`).
     """
     webhook, doc, secret = await actions.open_endpoint(
         tx,
@@ -68,6 +68,7 @@ async def open_webhook(request: Request, body: WebhookInput, caller: Admin, tx: 
             types=tuple(body.types) if body.types is not None else None,
             emergency=body.emergency,
             mine=body.mine,
+            sealed=body.sealed,
         ),
         None if body.from_ == "now" else body.from_,
         allow_private=request.app.state.settings.webhook_allow_private,
@@ -104,8 +105,8 @@ async def change_webhook(
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     if "types" in fields and fields["types"] is not None:
         fields["types"] = tuple(fields["types"])
-    if "mine" in fields:
-        fields["mine"] = bool(fields["mine"])
+    for name in {"mine", "sealed"} & fields.keys():
+        fields[name] = bool(fields[name])
     allow_private = request.app.state.settings.webhook_allow_private
     return single(
         await actions.change(tx, caller, id, fields, if_match, allow_private=allow_private)

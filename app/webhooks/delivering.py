@@ -264,6 +264,7 @@ class _Next:
     types: Any
     emergency: UUID | None
     mine: bool
+    sealed: bool
     cursor: int
     replay_after: int | None
     replay_until: int | None
@@ -279,6 +280,7 @@ class _Next:
             types=held.types,
             emergency=held.emergency,
             mine=held.mine,
+            sealed=held.sealed,
             cursor=standing.cursor,
             replay_after=standing.replay_after,
             replay_until=standing.replay_until,

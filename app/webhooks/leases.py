@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """
-w.id, w.society, w.types, w.emergency, w.mine, w.status, w.cursor, w.replay_after,
+w.id, w.society, w.types, w.emergency, w.mine, w.sealed, w.status, w.cursor, w.replay_after,
 w.replay_until, w.due_at, w.rests_until, w.failures, w.failing_since,
 (SELECT s.role FROM societies s WHERE s.id = w.society) AS role
 """

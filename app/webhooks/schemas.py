@@ -29,6 +29,10 @@ DeliveryStatus = Literal["waiting", "delivered", "exhausted"]
 _TYPES = "Only these types: exact ones, or all of a subject as `offer.*`. Null: everything."
 _EMERGENCY = "Only what belongs to this emergency."
 _MINE = "Only what your own society did or what was told to it by name."
+_SEALED = (
+    "Whether the envelopes of what your society may not see come, too: your copy of the chain then "
+    "has no gaps. Not together with `types`, `emergency` or `mine`."
+)
 
 
 class WebhookInput(Input):
@@ -44,6 +48,7 @@ class WebhookInput(Input):
     )
     emergency: Id | None = Field(default=None, description=_EMERGENCY, examples=[None])
     mine: bool = Field(default=False, description=_MINE, examples=[True])
+    sealed: bool = Field(default=False, description=_SEALED, examples=[False])
     description: Text | None = Field(
         default=None, description="A note of your own.", examples=["Warehouse ERP"]
     )
@@ -70,6 +75,7 @@ class WebhookPatch(Input):
     types: Types | None = Field(default=None, description=_TYPES, examples=[["offer.*"]])
     emergency: Id | None = Field(default=None, description=_EMERGENCY, examples=[None])
     mine: bool | None = Field(default=None, description=_MINE, examples=[True])
+    sealed: bool | None = Field(default=None, description=_SEALED, examples=[False])
     description: Text | None = Field(
         default=None, description="A note of your own.", examples=["Warehouse ERP"]
     )
@@ -94,6 +100,7 @@ class Webhook(Shown):
     types: list[str] | None = Field(description=_TYPES, examples=[["offer.*"]])
     emergency: UUID | None = Field(description=_EMERGENCY, examples=[None])
     mine: bool = Field(description=_MINE, examples=[True])
+    sealed: bool = Field(description=_SEALED, examples=[False])
     status: Status = Field(
         description="`paused` after long failing and `disabled` after a 410: resume it.",
         examples=["active"],
@@ -188,7 +195,8 @@ class Delivery(Shown):
     """An event on its way to an endpoint."""
 
     id: UUID = Field(
-        description="The event's id, which is `webhook-id` at every attempt.", examples=[_RECORD]
+        description="The `webhook-id` of every attempt, which is the event's id.",
+        examples=[_RECORD],
     )
     seq: int = Field(description="The event's `seq`.", examples=[42])
     type: str = Field(description="The event's type.", examples=["offer.proposed"])

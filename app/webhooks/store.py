@@ -38,6 +38,8 @@ webhooks = Table(
     Column("types", ARRAY(Text)),
     Column("emergency", Uuid),
     Column("mine", Boolean, nullable=False),
+    # Whether what the society may not see comes as an envelope, or not at all.
+    Column("sealed", Boolean, nullable=False),
     Column("status", Text, nullable=False),
     Column("reason", Text),
     Column("since", DateTime(timezone=True), nullable=False),
@@ -77,7 +79,7 @@ webhook_deliveries = Table(
     metadata,
     Column("webhook", Uuid, ForeignKey("webhooks.id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    # The ledger's record, which is the `webhook-id` of every attempt.
+    # The `webhook-id` of every attempt: the ledger's record; of an envelope, what stands for it.
     Column("record", Uuid, nullable=False),
     Column("type", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -99,7 +101,7 @@ webhook_deliveries = Table(
 _DOC = """
 json_build_object(
     'id', w.id, 'url', w.url, 'description', w.description, 'types', w.types,
-    'emergency', w.emergency, 'mine', w.mine,
+    'emergency', w.emergency, 'mine', w.mine, 'sealed', w.sealed,
     'status', w.status, 'reason', w.reason, 'since', w.since, 'created_at', w.created_at,
     'secrets', (SELECT coalesce(json_agg(json_build_object(
             'created_at', s.created_at, 'expires_at', s.expires_at) ORDER BY s.created_at), '[]')
@@ -142,9 +144,9 @@ async def count(tx: AsyncConnection, society: str) -> int:
 
 
 _ADD = text("""
-INSERT INTO webhooks (id, society, url, description, types, emergency, mine, status, since,
+INSERT INTO webhooks (id, society, url, description, types, emergency, mine, sealed, status, since,
                       created_at, cursor)
-VALUES (:id, :society, :url, :description, :types, :emergency, :mine, 'active', :now, :now,
+VALUES (:id, :society, :url, :description, :types, :emergency, :mine, :sealed, 'active', :now, :now,
         :cursor)
 """)
 
@@ -155,7 +157,7 @@ async def add(tx: AsyncConnection, values: dict[str, Any]) -> None:
 
 
 _LOCK = text("""
-SELECT id, url, description, types, emergency, mine, status, cursor, replay_until
+SELECT id, url, description, types, emergency, mine, sealed, status, cursor, replay_until
 FROM webhooks WHERE id = :id AND society = :society FOR UPDATE
 """)
 
@@ -167,7 +169,7 @@ async def lock(tx: AsyncConnection, webhook: UUID, society: str) -> Row[Any] | N
 
 _CHANGE = text("""
 UPDATE webhooks SET url = :url, description = :description, types = :types,
-    emergency = :emergency, mine = :mine
+    emergency = :emergency, mine = :mine, sealed = :sealed
 WHERE id = :id
 """)
 

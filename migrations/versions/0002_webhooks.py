@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("types", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.Column("emergency", sa.Uuid(), nullable=True),
         sa.Column("mine", sa.Boolean(), nullable=False),
+        sa.Column("sealed", sa.Boolean(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
