@@ -11,7 +11,7 @@ from typing import Any
 from app.service.stopping import end
 from app.webhooks.delivering import Deliverer, Pace
 from app.webhooks.rules import Outcome
-from app.webhooks.sending import Bounds, Resolve, Sender, resolve
+from app.webhooks.sending import Bounds, Resolve, Sender
 from tests.conftest import Service
 from tests.world import Json, System, done
 
@@ -144,7 +144,7 @@ class Obliging(Sender):
 @asynccontextmanager
 async def delivering(
     service: Service,
-    resolve: Resolve = resolve,
+    resolve: Resolve | None = None,
     *,
     seconds: float = 5,
     sender: Sender | None = None,

@@ -1,7 +1,11 @@
 """Where a webhook may go: the addresses of the open internet, checked inside the connection."""
 
 import asyncio
+import socket
 import ssl
+from collections import Counter
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -172,6 +176,36 @@ async def test_a_name_that_is_none_is_a_failure_like_any_other(host: str) -> Non
     outcome = await sender.post(f"https://{host}/", [], b"{}")
     await sender.close()
     assert outcome.error == "no connection: the name could not be resolved"
+
+
+async def test_names_whose_servers_never_answer_cost_their_own_endpoints_time_out_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    never = Event()
+    asked: Counter[str] = Counter()
+    system = socket.getaddrinfo
+
+    def look_up(host: str, *given: Any, **more: Any) -> Any:
+        asked[host] += 1
+        if host.endswith(".silent.example"):
+            never.wait(60)
+        return system("127.0.0.1", *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with receiving() as receiver:
+        sender = Sender(Bounds(timeout=0.5, allow_private=True))
+        silent = [f"http://{n}.silent.example:{receiver.port}/" for n in range(60)]
+        try:
+            for _ in range(3):
+                outcomes = await asyncio.gather(*(sender.post(u, [], b"{}") for u in silent))
+                assert {o.error for o in outcomes} == {"no complete answer within 0.5 s"}
+            quick = await sender.post(f"http://erp.example:{receiver.port}/", [], b"{}")
+            assert quick.delivered
+            # Tried again, it waits for the look-up that is still under way.
+            assert set(asked.values()) == {1}
+        finally:
+            never.set()
+            await sender.close()
 
 
 async def test_a_name_that_resolves_to_a_private_address_the_second_time_is_refused_then(

@@ -1,7 +1,6 @@
 """One POST to a receiver that nobody has to trust: checked inside the connection, and bounded."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import structlog
 
 import app
 from app.webhooks.addresses import is_public
+from app.webhooks.lookups import LookUps
 from app.webhooks.rules import Outcome, retry_after
 
 log = structlog.get_logger()
@@ -40,13 +40,6 @@ class TargetRefused(httpcore.ConnectError):
     """The name stands for an address that is not one of the open internet."""
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, as this machine resolves them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to exactly the address that was checked.
 
@@ -56,7 +49,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     a failed look-up refuses.
     """
 
-    def __init__(self, resolve: Resolve = resolve, *, allow_private: bool = False) -> None:
+    def __init__(self, resolve: Resolve, *, allow_private: bool = False) -> None:
         self._resolve = resolve
         self._allow_private = allow_private
         self._network = httpcore.AnyIOBackend()
@@ -108,7 +101,7 @@ class Bounds:
 class Sender:
     """The connections of one process to its receivers; kept alive between posts."""
 
-    def __init__(self, bounds: Bounds, resolve: Resolve = resolve) -> None:
+    def __init__(self, bounds: Bounds, resolve: Resolve | None = None) -> None:
         self._timeout = bounds.timeout
         # Neither proxies nor certificates of the environment: httpcore reads none.
         self._pool = httpcore.AsyncConnectionPool(
@@ -116,7 +109,9 @@ class Sender:
             max_connections=bounds.connections * 2,
             max_keepalive_connections=bounds.connections * 2,
             keepalive_expiry=_IDLE,
-            network_backend=CheckedNetwork(resolve, allow_private=bounds.allow_private),
+            network_backend=CheckedNetwork(
+                resolve or LookUps(), allow_private=bounds.allow_private
+            ),
         )
 
     async def post(self, url: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Outcome:
