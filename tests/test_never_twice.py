@@ -1,16 +1,21 @@
 """Nothing is promised twice, however many ask at once."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 import pytest_asyncio
+from asyncpg.exceptions import IntegrityConstraintViolationError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app import calls, clock
 from app.config import Settings
@@ -421,6 +426,36 @@ async def test_offers_that_name_the_same_lots_in_any_order_never_block_each_othe
     clock.set_source(lambda: now + timedelta(hours=2))
     try:
         await asyncio.gather(*(life_of_an_offer(n) for n in range(48)), owner(), sweep())
+    finally:
+        clock.set_source(None)
+
+
+async def test_a_proposal_that_cannot_be_ended_does_not_keep_the_others_from_ending(
+    service: Service, tur: System, aze: System
+) -> None:
+    request = await tur.request(goods(100))
+    stuck, other = await aze.lot(10), await aze.lot(10)
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    offers = []
+    for lot in (stuck, other):
+        ends += timedelta(seconds=1)
+        line = from_lot(request, lot, 10)
+        body = {"request": request["id"], "lines": [line], "expires_at": ends.isoformat()}
+        offers.append(done(await aze.post("/v1/offers", body), 201))
+    # A defect, of whatever kind: what the first one would give back is not there.
+    spoil = text("UPDATE lots SET reserved = :reserved WHERE id = :id")
+    async with service.database.transaction() as tx:
+        await tx.execute(spoil, {"reserved": 0, "id": UUID(stuck["id"])})
+    clock.set_source(lambda: ends + timedelta(seconds=1))
+    try:
+        async with asyncio.timeout(20):
+            while (await aze.see_offer(offers[1]))["status"] == "proposed":
+                with contextlib.suppress(IntegrityConstraintViolationError, DBAPIError):
+                    async with service.database.transaction() as tx:
+                        await offering.expire_due(tx)
+        assert (await aze.see_offer(offers[0]))["status"] == "proposed"
+        async with service.database.transaction() as tx:
+            await tx.execute(spoil, {"reserved": 10, "id": UUID(stuck["id"])})
     finally:
         clock.set_source(None)
 
