@@ -12,9 +12,10 @@ from bench.report import Measured, machine, table
 from bench.scale import FULL, QUICK
 from bench.stage import stage
 from bench.throughput import against_the_floor
+from bench.webhooks import deliveries
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory")
+NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "webhooks")
 
 
 def main() -> int:
@@ -37,6 +38,8 @@ def main() -> int:
                 measured += latency_as_it_grows(there, scale)
             if "memory" in names:
                 measured += of_a_worker(there, scale)
+            if "webhooks" in names:
+                measured += deliveries(there, scale)
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)
         return 2

@@ -1,141 +1,139 @@
-"""How fast one worker delivers: events of the ledger to one receiver on loopback, signed and noted.
+"""Webhooks: what is already sealed, sent by one worker to receivers on loopback.
 
-The figure of the issue: at least 300 deliveries a second from one worker. The receiver is a process
-of its own, as it would be, and answers each POST with 204 at once.
+The service is the one that a user starts, with one worker; the receiver is a process of its own
+that answers each POST with 204 at once and counts every `webhook-id` once.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import socket
-import sys
-import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from multiprocessing.sharedctypes import Synchronized
 from time import perf_counter
+from typing import Any
 
-from app import ids
-from app.access import actions as access
-from app.config import Settings
-from app.db import Database
-from app.embedded import EmbeddedPostgres
-from app.ledger.actions import Actor, Fact, record
-from app.ledger.listening import Listening
-from app.ledger.sealing import Sealer
-from app.ledger.streaming import Stream
-from app.service import serving
-from app.webhooks import actions as webhooks
-from app.webhooks.delivering import Deliverer, Pace
-from app.webhooks.sending import Bounds, Sender
+import httpx
 
-WANTED = 300.0
-"""Deliveries a second."""
+from bench.load import Strange
+from bench.report import Measured
+from bench.scale import SMALL, Scale
+from bench.stage import Server, Stage
 
+_LEAST = 300.0
+_PATIENCE = 120.0
+_TYPES = ["stock.*", "offer.*", "request.*"]
+"""What the filler is of; what the measurement itself does comes to nobody."""
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_NAME = b"\r\nwebhook-id:"
+_LENGTH = b"\r\ncontent-length:"
 
 
 class _Counting(asyncio.Protocol):
-    """The least that a receiver can do: find the end of each request and answer it."""
+    """The least that a receiver can do: find the end of each request, and answer it."""
+
+    def __init__(self, count: "Synchronized[int]", seen: set[bytes]) -> None:
+        self._count, self._seen, self._rest = count, seen, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._rest = b""
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
         while (end := self._rest.find(b"\r\n\r\n")) >= 0:
             head = self._rest[:end].lower()
-            start = head.index(b"content-length:") + 15
-            length = int(head[start:].split(b"\r\n", 1)[0])
-            if len(self._rest) < end + 4 + length:
+            if len(self._rest) < (length := end + 4 + int(_value(head, _LENGTH))):
                 return
-            self._rest = self._rest[end + 4 + length :]
+            self._rest = self._rest[length:]
+            # Of several endpoints each gets an event once, at a path of its own.
+            self._seen.add(head.partition(b"\r\n")[0] + _value(head, _NAME))
+            self._count.value = len(self._seen)
             self._transport.write(_ANSWER)
 
 
-def _receive(listener: socket.socket) -> None:
+def _value(head: bytes, name: bytes) -> bytes:
+    return head[head.index(name) + len(name) :].split(b"\r\n", 1)[0].strip()
+
+
+def _receive(listener: socket.socket, count: "Synchronized[int]") -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(_Counting, sock=listener)
+        seen: set[bytes] = set()
+        server = await loop.create_server(lambda: _Counting(count, seen), sock=listener)
         await server.serve_forever()
 
     asyncio.run(serve())
 
 
-@contextmanager
-def _receiver() -> Iterator[int]:
+@contextlib.contextmanager
+def _receiver() -> Iterator[tuple[int, "Synchronized[int]"]]:
+    count: Synchronized[int] = multiprocessing.Value("q", 0, lock=False)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        process = multiprocessing.Process(target=_receive, args=(listener,), daemon=True)
+        process = multiprocessing.Process(target=_receive, args=(listener, count), daemon=True)
         process.start()
         try:
-            yield listener.getsockname()[1]
+            yield listener.getsockname()[1], count
         finally:
-            process.terminate()
+            # It has the handler for SIGTERM of the process that it was forked from.
+            process.kill()
             process.join()
 
 
-async def deliveries_a_second(url: str, port: int, events: int = 3000, endpoints: int = 1) -> float:
-    """Write `events` events first, then deliver them all; deliveries a second of one worker."""
-    settings = Settings(database_url=url)
-    database = Database(url, settings)
-    listening = Listening(url)
-    sender = Sender(Bounds(allow_private=True))
-    pace = Pace()
-    deliverer = Deliverer(database, Stream(database, listening), sender, pace)
-    tasks = [asyncio.create_task(Sealer(url).run()), asyncio.create_task(listening.run())]
-    total = events * endpoints
-    try:
-        async with database.transaction() as tx:
-            await access.admit_founders(tx)
-        caller = access.Caller("AZE", "member", ids.new_id(), "bench", frozenset(), ("AZE",))
-        where = webhooks.Endpoint(f"http://127.0.0.1:{port}/", None, ("stock.*",), None, False)
-        async with database.transaction() as tx:
-            for _ in range(endpoints):
-                await webhooks.open_endpoint(tx, caller, where, None, allow_private=True)
-        for _ in range(0, events, 500):
-            async with database.transaction() as tx:
-                data = {"item": "HSHEBLANPHT1", "available": 450, "lot_number": "L-1"}
-                facts = [Fact("stock.published", ids.new_id(), data) for _ in range(500)]
-                await record(tx, Actor("AZE", None), *facts)
-        await listening.beyond(events)
+def deliveries(stage: Stage, scale: Scale) -> list[Measured]:
+    """Deliveries a second of one worker: to one endpoint, and to eight of them at once."""
+    database = stage.database(SMALL)
+    service = stage.service(database, KOMEK_WEBHOOK_ALLOW_PRIVATE="1")
+    return [_measured(service, scale.events // n, n) for n in (1, 8)]
+
+
+def _measured(service: Server, events: int, endpoints: int) -> Measured:
+    headers = {"Authorization": f"Bearer {service.provider}"}
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{service.port}", headers=headers) as http,
+        _receiver() as (port, count),
+    ):
+        after = _asked(http.get("/v1/events/head"), 200)["seq"] - events
+        wanted = _seen(http, after) * endpoints
+        body = {"types": _TYPES, "from": after}
+        until = perf_counter() + _PATIENCE
+        # The clock goes while they are opened: the first gets its events from then on.
         started = perf_counter()
-        tasks.append(asyncio.create_task(deliverer.run()))
-        while await _delivered(database) < total:  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0.05)
-        return total / (perf_counter() - started)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await database.close()
+        opened = [
+            _asked(
+                http.post("/v1/webhooks", json=body | {"url": f"http://127.0.0.1:{port}/{n}"}), 201
+            )["id"]
+            for n in range(endpoints)
+        ]
+        while count.value < wanted and perf_counter() < until:
+            time.sleep(0.005)
+        seconds = perf_counter() - started
+        for webhook in opened:
+            _asked(http.delete(f"/v1/webhooks/{webhook}"), 204)
+    if count.value != wanted:
+        raise Strange(f"{count.value} of {wanted} deliveries arrived in {seconds:.0f} s")
+    places = "one endpoint" if endpoints == 1 else f"{endpoints} endpoints at once"
+    return Measured(
+        f"Webhooks: deliveries from one worker to {places}",
+        wanted / seconds,
+        f"{wanted:,} events in {seconds:.1f} s, signed, answered and noted",
+        least=_LEAST,
+        unit="/s",
+    )
 
 
-async def _delivered(database: Database) -> int:
-    async with database.reading() as connection:
-        rows = await connection.exec_driver_sql(
-            "SELECT count(*) FROM webhook_deliveries WHERE status = 'delivered'"
-        )
-        return int(rows.scalar_one())
+def _seen(http: httpx.Client, after: int) -> int:
+    """How many events of the filler after a `seq` the society may see."""
+    seen = 0
+    while items := _asked(http.get(f"/v1/events?after={after}&limit=200"), 200)["items"]:
+        seen += sum(e["type"].partition(".")[0] + ".*" in _TYPES for e in items)
+        after = items[-1]["seq"]
+    return seen
 
 
-def measure(events: int = 3000, endpoints: int = 1) -> float:
-    """Deliveries a second, on a database of its own."""
-    with tempfile.TemporaryDirectory(prefix="komek-bench-") as folder:
-        Path(folder).chmod(0o755)
-        postgres = EmbeddedPostgres(Path(folder) / "data")
-        postgres.start()
-        try:
-            serving.migrate(postgres.url)
-            with _receiver() as port:
-                return asyncio.run(deliveries_a_second(postgres.url, port, events, endpoints))
-        finally:
-            postgres.stop()
-
-
-if __name__ == "__main__":
-    for count in (1, 8):
-        figure = measure(3000 // count, count)
-        print(f"{count} endpoint(s): {figure:.0f} deliveries/s, wanted {WANTED:.0f}")
-    sys.exit(0)
+def _asked(answer: httpx.Response, status: int) -> Any:
+    if answer.status_code != status:
+        raise Strange(f"{answer.request.method} {answer.request.url}: {answer.text[:300]}")
+    return answer.json() if answer.content else None

@@ -258,6 +258,14 @@ async def deliveries(
     )
 
 
+async def standing(tx: AsyncConnection) -> tuple[dict[str, int], int]:
+    """How many endpoints there are by status; how many events the last of the active is behind."""
+    head, _ = await ledger.chain_head(tx)
+    rows = await store.standing(tx, head)
+    behind = max((row.behind for row in rows if row.status == "active"), default=0)
+    return {row.status: row.endpoints for row in rows}, behind
+
+
 async def forget_old(tx: AsyncConnection) -> int:
     """Forget deliveries that ended well long ago; how many. May run in any number of workers."""
     return await store.prune(tx, clock.now() - KEPT)

@@ -339,6 +339,17 @@ async def delivery_doc(tx: AsyncConnection, webhook: UUID, record: UUID) -> str 
     return (await tx.execute(_DELIVERY_DOC, {"id": webhook, "record": record})).scalar_one_or_none()
 
 
+_STANDING = text("""
+SELECT status, count(*) AS endpoints, max(greatest(0, :head - cursor)) AS behind
+FROM webhooks GROUP BY status
+""")
+
+
+async def standing(tx: AsyncConnection, head: int) -> list[Row[Any]]:
+    """(status, endpoints, behind): how many there are, and how far the last one is from `head`."""
+    return list((await tx.execute(_STANDING, {"head": head})).all())
+
+
 _PRUNE = text("""
 DELETE FROM webhook_deliveries WHERE (webhook, seq) IN (
     SELECT webhook, seq FROM webhook_deliveries
