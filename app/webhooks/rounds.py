@@ -1,14 +1,13 @@
 """One round of an endpoint: what is to be sent, what came of it, how the endpoint stands then."""
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import clock
+from app import chance, clock
 from app.webhooks import rules
 from app.webhooks.leases import Standing
 from app.webhooks.rules import Outcome
@@ -78,8 +77,7 @@ def noted(message: Message, outcome: Outcome, at: str, now: datetime) -> dict[st
     tries = 0 if outcome.delivered else message.tries + 1
     status, next_at = "delivered", None
     if not outcome.delivered:
-        # The jitter is no secret.
-        next_at = rules.next_attempt(tries, now, random.random())  # noqa: S311
+        next_at = rules.next_attempt(tries, now, chance.between(0, 1))
         status = "waiting" if next_at is not None else "exhausted"
     attempt = {
         "at": at,
