@@ -1,10 +1,17 @@
 """What is sent and shown of webhooks."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import AfterValidator, Field
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from app.fields import Id, Input, Shown, Text
 from app.pages import PageQuery
@@ -22,7 +29,8 @@ DeliveryId = Annotated[
 Pattern = Annotated[str, Field(max_length=60, pattern=r"^[a-z]+\.([a-z_]+|\*)$")]
 Types = Annotated[list[Pattern], Field(min_length=1, max_length=50)]
 Url = Annotated[Text, Field(min_length=1)]
-Seq = Annotated[int, Field(ge=0, lt=1 << 62)]
+Seq = Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
+"""As large as every reader of JSON can count."""
 Status = Literal["active", "paused", "disabled"]
 DeliveryStatus = Literal["waiting", "delivered", "exhausted"]
 
@@ -33,6 +41,15 @@ _SEALED = (
     "Whether the envelopes of what your society may not see come, too: your copy of the chain then "
     "has no gaps. Not together with `types`, `emergency` or `mine`."
 )
+
+
+def _place(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    # The framework would tell what is wrong with each of the two, at pointers that are none.
+    try:
+        return check(value)
+    except ValidationError:
+        said = "Give `now`, or a whole number from 0 to 9007199254740991."
+        raise PydanticCustomError("place_form", said) from None
 
 
 class WebhookInput(Input):
@@ -52,7 +69,7 @@ class WebhookInput(Input):
     description: Text | None = Field(
         default=None, description="A note of your own.", examples=["Warehouse ERP"]
     )
-    from_: Literal["now"] | Seq = Field(
+    from_: Annotated[Literal["now"] | Seq, WrapValidator(_place)] = Field(
         default="now",
         alias="from",
         description="`now`, or the `seq` after which to begin: 0 sends the whole history.",
