@@ -187,3 +187,18 @@ _LETTERS = str.maketrans(
         "і": "и",
     }
 )
+
+
+_MESSAGES = {
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field; check its spelling.",
+    "value_error": "This is not acceptable.",
+}
+
+
+def said(kind: str, message: str) -> str:
+    """The reason of a refused field in plain words, from what the validator says."""
+    if kind == "value_error":
+        return "This must be " + message.removeprefix("Value error, ") + "."
+    text = _MESSAGES.get(kind, message)
+    return text.replace("Input should", "This should").removesuffix(".") + "."

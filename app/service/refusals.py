@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, Fault
+from app.fields import said
 
 log = structlog.get_logger()
 
@@ -59,21 +60,7 @@ async def _validation(request: Request, error: Exception) -> Response:
 def _fault(error: dict[str, Any]) -> Fault:
     # Never the rejected input itself: it may be huge, a secret, or no text at all.
     kind = str(error["type"])
-    return Fault(pointer(error["loc"]), kind, _message(kind, str(error["msg"])))
-
-
-_MESSAGES = {
-    "missing": "This is required.",
-    "extra_forbidden": "There is no such field; check its spelling.",
-    "value_error": "This is not acceptable.",
-}
-
-
-def _message(kind: str, said: str) -> str:
-    if kind == "value_error":
-        return "This must be " + said.removeprefix("Value error, ") + "."
-    text = _MESSAGES.get(kind, said)
-    return text.replace("Input should", "This should").removesuffix(".") + "."
+    return Fault(pointer(error["loc"]), kind, said(kind, str(error["msg"])))
 
 
 def pointer(location: Sequence[Any]) -> str:
