@@ -24,6 +24,7 @@ class Settings:
     key_cache: float = 2.0
     offer_days: int = 7
     drain: float = 1.0
+    heartbeat: float = 15.0
     log_level: str = "info"
 
     @classmethod
@@ -58,5 +59,6 @@ class Settings:
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=int(number("OFFER_DAYS", cls.offer_days, 1, 90)),
             drain=number("DRAIN", cls.drain, 0, 60),
+            heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
             log_level=(env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower(),
         )

@@ -22,6 +22,7 @@ from app.emergencies import api as emergencies
 from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
+from app.ledger.streaming import Stream
 from app.offers import actions as offering
 from app.offers import api as offers
 from app.requests import api as requests
@@ -61,12 +62,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database = Database(settings.database_url, settings)
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
-        stopping.drain_first(application, settings.drain)
-        application.state.listening = Listening(settings.database_url)
+        listening = Listening(settings.database_url)
+        application.state.listening = listening
+        application.state.stream = Stream(database, listening)
         tasks = [
             asyncio.create_task(Sealer(settings.database_url).run()),
-            asyncio.create_task(application.state.listening.run()),
+            asyncio.create_task(listening.run()),
         ]
+        # Streams never end by themselves, and the server waits for all that are open.
+        stopping.drain_first(application, settings.drain, listening.end)
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
         try:
             yield

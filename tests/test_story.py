@@ -309,3 +309,15 @@ def _request_body(emergency: str) -> dict[str, object]:
         "destination": {"name": "P", "country": "TUR", "lat": 37.5, "lon": 37.3},
         "lines": [goods(1)],
     }
+
+
+async def test_the_same_count_again_changes_nothing_unless_it_is_dated(
+    aze: System, tur: System
+) -> None:
+    first = await aze.lot(10)
+    again = await aze.lot(10, ref=first["ref"])
+    assert again == first
+    dated = await aze.lot(10, ref=first["ref"], as_of="2026-11-24T08:00:00Z")
+    assert dated["as_of"].startswith("2026-11-24T08:00:00")
+    pool = await aze.pool(5)
+    assert await aze.pool(5, ref=pool["ref"]) == pool

@@ -1,25 +1,68 @@
 """The feed: everything that happened, in one order, as far as the caller may see it."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+import structlog
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Send
 
 from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
+from app.errors import AppError, invalid
 from app.fields import Id, Shown
-from app.ledger import actions, rules
+from app.ledger import actions, rules, streaming
 from app.pages import listing, read_cursor, single, write_cursor
 from app.problems import answers
+
+log = structlog.get_logger()
 
 router = APIRouter(prefix="/v1", tags=["Ledger"], route_class=Exchange)
 
 _ID = "01935f92-1b2e-7f00-8d10-2a3b4c5d6e7f"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _TYPE = r"^[a-z_]+\.[a-z_]+(,[a-z_]+\.[a-z_]+)*$"
+
+
+EventTypes = Annotated[
+    Annotated[str, Field(max_length=400, pattern=_TYPE)] | None,
+    Field(
+        description="Only these types, with commas between them. What you may not see is then "
+        "left out, since its type is not told; `seq` has gaps.",
+        examples=["offer.proposed,offer.accepted"],
+    ),
+]
+OfEmergency = Annotated[
+    Id | None,
+    Field(
+        description="Only what belongs to this emergency, as far as you may see it.",
+        examples=[_ID],
+    ),
+]
+OfMine = Annotated[
+    bool,
+    Field(
+        description="Only what your own society did or what was told to it by name.",
+        examples=[False],
+    ),
+]
+_STREAM = """retry: 2000
+id: 41
+
+event: offer.proposed
+data: {"seq":42,"salt":"9f86…","at":"2026-11-24T08:00:00.000000Z","type":"offer.proposed"}
+id: 42
+
+"""
+_AGAIN_MS = 2000
+_TAKEN_WITHIN = 60.0
 
 
 class EventQuery(BaseModel):
@@ -40,21 +83,16 @@ class EventQuery(BaseModel):
         description="`next` of the page before; the same as `after` with its last `seq`.",
         examples=["WzUwXQ"],
     )
-    type: Annotated[str, Field(max_length=400, pattern=_TYPE)] | None = Field(
-        default=None,
-        description="Only these types, with commas between them. What you may not see is then "
-        "left out, since its type is not told; `seq` has gaps.",
-        examples=["offer.proposed,offer.accepted"],
-    )
-    emergency: Id | None = Field(
-        default=None,
-        description="Only what belongs to this emergency, as far as you may see it.",
-        examples=[_ID],
-    )
-    mine: bool = Field(
-        default=False,
-        description="Only what your own society did or what was told to it by name.",
-        examples=[False],
+    type: EventTypes = None
+    emergency: OfEmergency = None
+    mine: OfMine = False
+
+
+def _filters(query: "EventQuery | StreamQuery") -> rules.Filters:
+    return rules.Filters(
+        types=tuple(query.type.split(",")) if query.type else None,
+        emergency=query.emergency,
+        mine=query.mine,
     )
 
 
@@ -129,11 +167,7 @@ async def list_events(
     """
     cursor = read_cursor(query.cursor, int)
     after = cursor[0] if cursor else query.after
-    filters = rules.Filters(
-        types=tuple(query.type.split(",")) if query.type else None,
-        emergency=query.emergency,
-        mine=query.mine,
-    )
+    filters = _filters(query)
     items, last, count = await actions.read_feed(
         tx,
         society=caller.society,
@@ -144,6 +178,110 @@ async def list_events(
     )
     following = write_cursor(last) if last is not None and count == query.limit else None
     return listing(request, items, following)
+
+
+class StreamQuery(BaseModel):
+    """From where on, and which."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[int, Field(ge=0, lt=1 << 62)] | None = Field(
+        default=None,
+        description="Begin after this `seq`, 0 being before the first; from now on where left out. "
+        "`Last-Event-ID` comes before it.",
+        examples=[0],
+    )
+    type: EventTypes = None
+    emergency: OfEmergency = None
+    mine: OfMine = False
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events to one listener."""
+
+    media_type = "text/event-stream"
+
+    async def stream_response(self, send: Send) -> None:
+        """Send what comes; give the listener up where it does not take it.
+
+        A listener that stopped reading without closing would hold its place for ever.
+        """
+
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(_TAKEN_WITHIN):
+                await send(message)
+
+        try:
+            await super().stream_response(send_soon)
+        except TimeoutError:
+            log.info("listener_given_up", seconds=_TAKEN_WITHIN)
+            raise ClientDisconnect from None
+
+
+@router.get(
+    "/events/stream",
+    summary="Follow the feed",
+    response_class=EventStream,
+    responses=answers()
+    | {
+        200: {
+            "description": "Server-sent events until one side ends the connection. Each is an "
+            "event of the feed: `id` its `seq`, `event` its type, `data` the same JSON as in "
+            "`GET /v1/events`. An `id` alone is a sign of life.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM}},
+        }
+    },
+)
+async def stream_events(
+    request: Request,
+    caller: Reader,
+    tx: ReadTx,
+    query: Annotated[StreamQuery, Query()],
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            max_length=40,
+            description="The last `id` that you handled. An EventSource sends it by itself when "
+            "it connects again: nothing is missed and nothing comes twice.",
+            examples=["42"],
+        ),
+    ] = None,
+) -> Response:
+    """The feed as it happens, by server-sent events. Where the link is cut, connect again."""
+    after = query.after
+    if last_event_id is not None:
+        after = streaming.read_place(last_event_id)
+        if after is None:
+            raise invalid("header/Last-Event-ID", "place_form", "This is no `id` of this stream.")
+    if after is None:
+        after, _ = await actions.chain_head(tx)
+    filters = _filters(query)
+    # Proxies must not keep back what is meant to arrive at once.
+    return EventStream(_sent(request, filters, after), headers={"X-Accel-Buffering": "no"})
+
+
+async def _sent(request: Request, filters: rules.Filters, after: int) -> AsyncIterator[bytes]:
+    state = request.app.state
+    stream: streaming.Stream = state.stream
+    yield format_sse_event(retry=_AGAIN_MS, id=str(after))
+    try:
+        # Whoever reads may have lost the key meanwhile: asked again before anything is told.
+        async for told, seq in stream.follow(
+            lambda: _reader(request), filters, after, state.settings.heartbeat
+        ):
+            for event in told:
+                yield format_sse_event(data_str=event.doc, event=event.type, id=str(event.seq))
+            if not told or told[-1].seq != seq:
+                # The place moves on past what was not wanted: it need not be looked at again.
+                yield format_sse_event(id=str(seq))
+    except AppError as error:
+        refused = error.document(request.state.request_id).decode()
+        yield format_sse_event(data_str=refused, event="problem")
+
+
+async def _reader(request: Request) -> streaming.Reader:
+    caller = await request.app.state.keyring.identify(request.headers.get("authorization"))
+    return streaming.Reader(caller.society, caller.eyes)
 
 
 @router.get(

@@ -29,12 +29,18 @@ class Listening:
         self._url = url
         self._heard = asyncio.Event()
         self.seq = 0
+        self.is_ended = False
 
     async def beyond(self, seq: int) -> int:
-        """Wait until something is sealed after `seq`; the last `seq` by then."""
-        while self.seq <= seq:
+        """Wait until something is sealed after `seq`, or the service stops; the last `seq`."""
+        while self.seq <= seq and not self.is_ended:
             await self._heard.wait()
         return self.seq
+
+    def end(self) -> None:
+        """Wake all who wait, for the last time: the service stops."""
+        self.is_ended = True
+        self._wake()
 
     async def run(self) -> None:
         """Listen until cancelled. A lost connection is opened again."""
@@ -64,6 +70,9 @@ class Listening:
     def _hear(self, seq: int) -> None:
         if seq > self.seq:
             self.seq = seq
-            # All who wait wake, and the next ones wait for the next news.
-            self._heard.set()
-            self._heard = asyncio.Event()
+            self._wake()
+
+    def _wake(self) -> None:
+        # All who wait wake, and the next ones wait for the next news.
+        self._heard.set()
+        self._heard = asyncio.Event()

@@ -21,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import metadata
@@ -112,9 +113,8 @@ END ||
 _VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
 
 
-@cache
-def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
-    """The page of a feed; only the filters asked for stand in it, so that indexes can serve them.
+def _wanted(types: bool, emergency: bool, mine: bool) -> str:
+    """The condition of a page; only the filters asked for stand in it, so that indexes serve them.
 
     A reader who filters gets no sealed envelopes: what they are about is not told.
     """
@@ -127,12 +127,33 @@ def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
         where.append("s.emergency = :emergency")
     if mine:
         where.append("(r.society = :society OR :society = ANY(r.audience))")
+    return " AND ".join(where)
+
+
+def _feed_values(
+    society: str, eyes: Sequence[str], after: int, limit: int, filters: Filters
+) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "society": society,
+        "eyes": list(eyes),
+        "after": after,
+        "limit": limit,
+    }
+    if filters.types:
+        values["types"] = list(filters.types)
+    if filters.emergency:
+        values["emergency"] = filters.emergency
+    return values
+
+
+@cache
+def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
     return text(f"""
 SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
 FROM (
     SELECT s.seq, {_SHOWN} AS doc
     FROM seals s JOIN records r ON r.id = s.record
-    WHERE {" AND ".join(where)} ORDER BY s.seq LIMIT :limit
+    WHERE {_wanted(types, emergency, mine)} ORDER BY s.seq LIMIT :limit
 ) p
 """)
 
@@ -147,19 +168,48 @@ async def feed(
     filters: Filters,
 ) -> tuple[str | None, int | None, int]:
     """A page of sealed records as JSON text, its last seq, and how many they are."""
-    values: dict[str, Any] = {
-        "society": society,
-        "eyes": list(eyes),
-        "after": after,
-        "limit": limit,
-    }
-    if filters.types:
-        values["types"] = list(filters.types)
-    if filters.emergency:
-        values["emergency"] = filters.emergency
+    values = _feed_values(society, eyes, after, limit, filters)
     statement = _feed_statement(bool(filters.types), bool(filters.emergency), filters.mine)
     row = (await tx.execute(statement, values)).one()
     return row[0], row[1], row[2]
+
+
+@cache
+def _told_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
+    return text(f"""
+SELECT s.seq, CASE WHEN {_VISIBLE} THEN r.type ELSE 'sealed' END AS type, {_SHOWN} AS doc
+FROM seals s JOIN records r ON r.id = s.record
+WHERE {_wanted(types, emergency, mine)} ORDER BY s.seq LIMIT :limit
+""")
+
+
+async def told(
+    tx: AsyncConnection,
+    *,
+    society: str,
+    eyes: Sequence[str],
+    after: int,
+    limit: int,
+    filters: Filters,
+) -> list[Row[Any]]:
+    """(seq, type, JSON) of sealed records, each as the reader sees it."""
+    values = _feed_values(society, eyes, after, limit, filters)
+    statement = _told_statement(bool(filters.types), bool(filters.emergency), filters.mine)
+    return list((await tx.execute(statement, values)).all())
+
+
+_SEALED = text("""
+SELECT s.seq, r.type, r.emergency, r.society, r.audience, r.private, r.content,
+       encode(r.salt, 'hex') AS salt, encode(r.commitment, 'hex') AS commitment,
+       encode(s.hash, 'hex') AS hash, encode(s.previous_hash, 'hex') AS previous_hash
+FROM seals s JOIN records r ON r.id = s.record
+WHERE s.seq > :after ORDER BY s.seq LIMIT :limit
+""")
+
+
+async def sealed(tx: AsyncConnection, after: int, limit: int) -> list[Row[Any]]:
+    """Sealed records with all that decides who may see them, for a process that shows them."""
+    return list((await tx.execute(_SEALED, {"after": after, "limit": limit})).all())
 
 
 _HEAD = text("SELECT seq, encode(hash, 'hex') FROM seals ORDER BY seq DESC LIMIT 1")

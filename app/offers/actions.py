@@ -23,6 +23,9 @@ from app.volunteers import actions as volunteers
 
 Moves = list[tuple[str, str, int]]
 
+_ENDED_LATELY = timedelta(hours=1)
+"""How far back requests that ended are looked at every second; older ones now and then."""
+
 Follower = Callable[[AsyncConnection, Actor, UUID], Awaitable[None]]
 followers: list[Follower] = []
 """What must happen, in the same transaction, before an accepted offer is withdrawn or released:
@@ -108,14 +111,18 @@ async def accept(
         await requests.hold_open(tx, row.request)
     lines = await store.list_lines(tx, offer)
     accepted = _accepted(lines, parts)
+    places = {line.id: line.position for line in lines}
+    if parts is not None:
+        # In a part acceptance the caller's own list is what an error points into.
+        places = {part.line: n for n, part in enumerate(parts)}
     moves: Moves = []
     settled = [
         requests.Settled(
-            position=line.position,
+            position=places.get(line.id, line.position),
             holder=line.id,
             line=line.request_line,
             offered=ratio_of(line).counts_for(line.quantity),
-            accepted=_counts(line, accepted[line.id]),
+            accepted=_counts(line, accepted[line.id], places.get(line.id, 0)),
         )
         for line in lines
         if line.request_line is not None
@@ -183,11 +190,11 @@ def _accepted(lines: Sequence[Any], parts: Sequence[Part] | None) -> dict[UUID, 
     return accepted
 
 
-def _counts(line: Any, quantity: int) -> int:
+def _counts(line: Any, quantity: int, place: int) -> int:
     try:
         return ratio_of(line).counts_for(quantity)
     except Inexact as error:
-        raise inexact(error, f"/lines/{line.position}/quantity") from None
+        raise inexact(error, f"/lines/{place}/quantity") from None
 
 
 async def _free(tx: AsyncConnection, parts: Sequence[tuple[Any, int]]) -> Moves:
@@ -320,23 +327,36 @@ async def _undo(
 
 
 async def expire_due(tx: AsyncConnection) -> int:
-    """End proposals whose time is over or whose request has ended; how many were ended.
+    """End a proposal whose time is over or whose request has ended; 0 where there is none.
 
-    May run in any number of workers: an offer that somebody else holds is skipped.
+    May run in any number of workers: an offer that somebody else holds is skipped. One in each
+    transaction: whoever holds several offers takes the locks of their lots in no order that others
+    could keep to.
     """
     now = clock.now()
-    ended: list[tuple[UUID, str | None]] = [(offer, None) for offer in await store.due(tx, now, 20)]
-    since = now - timedelta(days=1)
-    ended += [
-        (offer, "The request has ended.")
-        for offer in await store.orphaned(tx, since, 20)
-        if offer not in {e[0] for e in ended}
-    ]
-    for offer, reason in ended:
-        row = await store.lock(tx, offer)
-        if row is not None and row.status == "proposed":
-            await _drop(tx, Actor(row.society, None), row, "expired", reason)
-    return len(ended)
+    reason = None
+    offer = await store.due(tx, now)
+    if offer is None:
+        offer, reason = await store.orphaned(tx, now - _ENDED_LATELY), "The request has ended."
+    if offer is None:
+        return 0
+    await _expire(tx, offer, reason)
+    return 1
+
+
+async def expire_orphans(tx: AsyncConnection) -> int:
+    """End a proposal whose request ended long ago: while the service did not run, say."""
+    offer = await store.orphaned(tx, clock.now() - rules.LONGEST)
+    if offer is None:
+        return 0
+    await _expire(tx, offer, "The request has ended.")
+    return 1
+
+
+async def _expire(tx: AsyncConnection, offer: UUID, reason: str | None) -> None:
+    row = await store.lock(tx, offer)
+    if row is not None and row.status == "proposed":
+        await _drop(tx, Actor(row.society, None), row, "expired", reason)
 
 
 async def count_by_state(tx: AsyncConnection) -> dict[str, int]:

@@ -281,24 +281,24 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 # this very moment is left to whoever holds it.
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
-LIMIT :limit FOR UPDATE OF o SKIP LOCKED
+LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 """)
 
 
-async def due(tx: AsyncConnection, now: datetime, limit: int) -> list[UUID]:
-    """Proposals whose time is over."""
-    return [row[0] for row in await tx.execute(_DUE, {"now": now, "limit": limit})]
+async def due(tx: AsyncConnection, now: datetime) -> UUID | None:
+    """A proposal whose time is over."""
+    return (await tx.execute(_DUE, {"now": now})).scalar_one_or_none()
 
 
-async def orphaned(tx: AsyncConnection, since: datetime, limit: int) -> list[UUID]:
-    """Proposals for requests that have ended since then."""
-    return [row[0] for row in await tx.execute(_ORPHANED, {"since": since, "limit": limit})]
+async def orphaned(tx: AsyncConnection, since: datetime) -> UUID | None:
+    """A proposal for a request that has ended since then."""
+    return (await tx.execute(_ORPHANED, {"since": since})).scalar_one_or_none()
 
 
 _COUNT = text("""

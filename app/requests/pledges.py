@@ -150,13 +150,19 @@ RETURNING l.id, g.quantity
 """)
 
 
+_LOCK_PLEDGED = text("""
+SELECT l.id FROM request_lines l JOIN pledges p ON p.line = l.id
+WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+""")
+
+
 async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
-    values = {
-        "holders": [p[0] for p in parts],
-        "quantities": [p[1] for p in parts],
-        "now": clock.now(),
-    }
+    holders = [p[0] for p in parts]
+    if len(holders) > 1:
+        # In the order of their ids, as an acceptance takes them.
+        await tx.execute(_LOCK_PLEDGED, {"holders": holders})
+    values = {"holders": holders, "quantities": [p[1] for p in parts], "now": clock.now()}
     return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
 
 

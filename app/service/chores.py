@@ -33,6 +33,7 @@ async def _forget_answers(tx: AsyncConnection) -> int:
 
 CHORES = (
     Chore("expire_offers", 1.0, offers.expire_due),
+    Chore("expire_orphans", 900.0, offers.expire_orphans),
     Chore("forget_answers", 600.0, _forget_answers),
     Chore("erase_manifests", 600.0, manifests.erase_due),
 )

@@ -3,31 +3,47 @@
 import asyncio
 import signal
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
-import structlog
 from fastapi import FastAPI
 
-log = structlog.get_logger()
 
-
-def drain_first(app: FastAPI, seconds: float) -> None:
+def drain_first(app: FastAPI, seconds: float, end_streams: Callable[[], None]) -> None:
     """On SIGTERM, be unready for `seconds` and then hand the signal on to the server.
 
     A load balancer learns from `/readyz` that it must send requests elsewhere; a server that stops
-    listening at once would refuse those that are sent until then.
+    listening at once would refuse those that are sent until then. A second signal, or Ctrl-C, is
+    handed on at once. Streams are ended in any case: they never end by themselves.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    serve_on = signal.getsignal(signal.SIGTERM)
     loop = asyncio.get_running_loop()
+    for number, wait in ((signal.SIGTERM, seconds), (signal.SIGINT, 0.0)):
+        signal.signal(number, _Unready(app, loop, signal.getsignal(number), wait, end_streams))
 
-    def unready(number: int, frame: FrameType | None) -> None:
-        first = not app.state.stopping
-        app.state.stopping = True
-        if callable(serve_on) and first:
-            loop.call_soon_threadsafe(loop.call_later, seconds, serve_on, number, None)
-        elif callable(serve_on):
-            serve_on(number, frame)
 
-    signal.signal(signal.SIGTERM, unready)
+@dataclass(frozen=True, slots=True)
+class _Unready:
+    """The handler of a signal that ends the service."""
+
+    app: FastAPI
+    loop: asyncio.AbstractEventLoop
+    serve_on: Any
+    wait: float
+    end_streams: Callable[[], None]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        first = not self.app.state.stopping
+        self.app.state.stopping = True
+        self.loop.call_soon_threadsafe(self.end_streams)
+        if not callable(self.serve_on):
+            return
+        if first and self.wait:
+            self.loop.call_soon_threadsafe(
+                self.loop.call_later, self.wait, self.serve_on, number, None
+            )
+        else:
+            self.serve_on(number, frame)

@@ -200,7 +200,7 @@ async def publish(
         if not await store.add_lot(tx, values | {"society": caller.society, "ref": ref}):
             # Two first publications of one reference at once: the other one is committed now.
             raise Overtaken
-    elif _changes(before, values):
+    elif _changes(before, values, dated=lot.as_of is not None):
         await store.replace_lot(tx, values)
     else:
         return False, await show_own(tx, caller, ref)
@@ -210,12 +210,14 @@ async def publish(
 
 _COMPARED = (
     "item", "site", "quantity", "keep_back", "lot_number", "expires_on", "unit_value", "currency",
-    "visible_to", "as_of",
+    "visible_to",
 )  # fmt: skip
 
 
-def _changes(before: Any, values: Mapping[str, Any]) -> bool:
-    return before.withdrawn or any(getattr(before, name) != values[name] for name in _COMPARED)
+def _changes(before: Any, values: Mapping[str, Any], *, dated: bool) -> bool:
+    # Where no date is given, the same count again is a repeated call, and that changes nothing.
+    compared = (*_COMPARED, "as_of") if dated else _COMPARED
+    return before.withdrawn or any(getattr(before, name) != values[name] for name in compared)
 
 
 async def _published(

@@ -112,7 +112,8 @@ class LotInput(Input):
     )
     as_of: Instant | None = Field(
         default=None,
-        description="When it was counted; now where left out.",
+        description="When it was counted. Where left out, it is the moment at which the count "
+        "last changed; give it to confirm an unchanged count.",
         examples=["2026-02-06T01:17:00Z"],
     )
 

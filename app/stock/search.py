@@ -56,46 +56,63 @@ async def find(
     `:item IS NULL OR item = :item` would keep PostgreSQL from using the index on the item.
     """
     values: dict[str, Any] = {"me": me, "limit": limit}
-    where = ["NOT l.withdrawn", _VISIBLE]
+    of_lot, of_site = _conditions(wanted, values)
+    if wanted.near is None:
+        if after is not None:
+            of_lot.append("l.id > :after")
+            values["after"] = after[0]
+        shown = _SHOWN.format(distance="null")
+        statement = (
+            f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join([*of_lot, *of_site])} "
+            "ORDER BY l.id LIMIT :limit"
+        )
+    else:
+        values["lat"], values["lon"] = wanted.near
+        beyond = ""
+        if after is not None:
+            of_site.append(f"{_DISTANCE} >= :after_km")
+            beyond = "WHERE (s.km, l.id) > (:after_km, :after)"
+            values["after_km"], values["after"] = after
+        # Sites are few and lots are many: the sites are put in order, and of each in turn its
+        # lots are looked up, until the page is full.
+        statement = f"""
+            SELECT s.km, l.id, {_SHOWN.format(distance="s.km")}
+            FROM (SELECT s.id, s.name, s.country, s.lat, s.lon, s.kind, {_DISTANCE} AS km
+                  FROM sites s WHERE {" AND ".join(of_site) or "true"} ORDER BY km OFFSET 0) s
+            CROSS JOIN LATERAL (SELECT l.* FROM lots l
+                  WHERE l.site = s.id AND {" AND ".join(of_lot)}) l
+            JOIN items i ON i.code = l.item {beyond}
+            ORDER BY s.km, l.id LIMIT :limit"""
+    return list((await tx.execute(text(statement), values)).all())
+
+
+def _conditions(wanted: Wanted, values: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Which lots, and at which sites; what they compare with is added to `values`."""
+    of_lot, of_site = ["NOT l.withdrawn", _VISIBLE], []
     if wanted.items is not None and len(wanted.items) == 1:
-        where.append("l.item = :item")
+        of_lot.append("l.item = :item")
         values["item"] = wanted.items[0]
     elif wanted.items is not None:
-        where.append("l.item = ANY(CAST(:items AS text[]))")
+        of_lot.append("l.item = ANY(CAST(:items AS text[]))")
         values["items"] = list(wanted.items)
     if wanted.society is not None:
-        where.append("l.society = :society")
+        of_lot.append("l.society = :society")
+        of_site.append("s.society = :society")
         values["society"] = wanted.society
     if wanted.country is not None:
-        where.append("s.country = :country")
+        of_site.append("s.country = :country")
         values["country"] = wanted.country
     if wanted.min_available > 0:
-        where.append("l.quantity - l.keep_back - l.reserved >= :min_available")
+        of_lot.append("l.quantity - l.keep_back - l.reserved >= :min_available")
         values["min_available"] = wanted.min_available
     if wanted.expires_after is not None:
         # What does not expire is still good after any day.
-        where.append("(l.expires_on IS NULL OR l.expires_on > :expires_after)")
+        of_lot.append("(l.expires_on IS NULL OR l.expires_on > :expires_after)")
         values["expires_after"] = wanted.expires_after
-    if wanted.near is None:
-        if after is not None:
-            where.append("l.id > :after")
-            values["after"] = after[0]
-        shown = _SHOWN.format(distance="null")
-        statement = f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join(where)} ORDER BY l.id"
-    else:
-        values["lat"], values["lon"] = wanted.near
-        if wanted.within_km is not None:
-            where.append(f"{_DISTANCE} <= :within_km")
-            values["within_km"] = wanted.within_km
-        if after is not None:
-            where.append(f"({_DISTANCE}, l.id) > (:after_km, :after)")
-            values["after_km"], values["after"] = after
-        shown = _SHOWN.format(distance=_DISTANCE)
-        statement = (
-            f"SELECT {_DISTANCE} AS km, l.id, {shown} {_FROM} "
-            f"WHERE {' AND '.join(where)} ORDER BY km, l.id"
-        )
-    return list((await tx.execute(text(f"{statement} LIMIT :limit"), values)).all())
+    if wanted.within_km is not None:
+        of_site.append(f"{_DISTANCE} <= :within_km")
+        values["within_km"] = wanted.within_km
+    return of_lot, of_site
 
 
 _LOT = text(

@@ -49,7 +49,7 @@ lots = Table(
     Column("society", Text, ForeignKey("societies.id"), nullable=False),
     Column("ref", Text, nullable=False),
     Column("item", Text, ForeignKey("items.code"), nullable=False),
-    Column("site", Uuid, ForeignKey("sites.id"), nullable=False, index=True),
+    Column("site", Uuid, ForeignKey("sites.id"), nullable=False),
     Column("quantity", BigInteger, nullable=False),
     Column("keep_back", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
@@ -68,6 +68,8 @@ lots = Table(
     CheckConstraint("reserved <= ceiling", name="ceiling"),
     Index("ix_lots_item", "item", "id", postgresql_where=text("NOT withdrawn")),
     Index("ix_lots_owner", "society", "id", postgresql_where=text("NOT withdrawn")),
+    # Not partial: a site may only be deleted where no lot, not even a withdrawn one, names it.
+    Index("ix_lots_site", "site", "item", "id"),
     Index("ix_lots_all", "id", postgresql_where=text("NOT withdrawn")),
 )
 

@@ -100,7 +100,7 @@ async def publish(
         if not await store.add(tx, values | {"society": caller.society, "ref": ref}):
             # Two first publications of one reference at once: the other one is committed now.
             raise Overtaken
-    elif _changes(before, values):
+    elif _changes(before, values, dated=pool.as_of is not None):
         await store.replace(tx, values)
     else:
         return False, await show_own(tx, caller, ref)
@@ -122,12 +122,14 @@ async def publish(
 
 _COMPARED = (
     "skill", "languages", "headcount", "available_from", "available_until", "notice_hours", "site",
-    "visible_to", "as_of",
+    "visible_to",
 )  # fmt: skip
 
 
-def _changes(before: Any, values: Mapping[str, Any]) -> bool:
-    return before.withdrawn or any(getattr(before, name) != values[name] for name in _COMPARED)
+def _changes(before: Any, values: Mapping[str, Any], *, dated: bool) -> bool:
+    # Where no date is given, the same count again is a repeated call, and that changes nothing.
+    compared = (*_COMPARED, "as_of") if dated else _COMPARED
+    return before.withdrawn or any(getattr(before, name) != values[name] for name in compared)
 
 
 def _published(caller: Caller, ref: str, values: Mapping[str, Any]) -> Fact:

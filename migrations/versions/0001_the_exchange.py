@@ -245,7 +245,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("NOT withdrawn"),
     )
-    op.create_index(op.f("ix_lots_site"), "lots", ["site"], unique=False)
+    op.create_index("ix_lots_site", "lots", ["site", "item", "id"], unique=False)
     op.create_table(
         "pools",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -733,7 +733,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_pools_site"), table_name="pools")
     op.drop_index("ix_pools_owner", table_name="pools", postgresql_where=sa.text("NOT withdrawn"))
     op.drop_table("pools")
-    op.drop_index(op.f("ix_lots_site"), table_name="lots")
+    op.drop_index("ix_lots_site", table_name="lots")
     op.drop_index("ix_lots_owner", table_name="lots", postgresql_where=sa.text("NOT withdrawn"))
     op.drop_index("ix_lots_item", table_name="lots", postgresql_where=sa.text("NOT withdrawn"))
     op.drop_index("ix_lots_all", table_name="lots", postgresql_where=sa.text("NOT withdrawn"))
