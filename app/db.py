@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import asyncpg
 from fastapi import Depends, Request
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, text
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -178,6 +178,18 @@ def refusal(error: BaseException) -> BaseException:
     if isinstance(driver, _OUT_OF_REACH) or isinstance(error, InterfaceError | OperationalError):
         return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
     return error
+
+
+_ALLOW = text("""
+SELECT set_config('statement_timeout', :milliseconds, true),
+       set_config('lock_timeout', :milliseconds, true),
+       set_config('idle_in_transaction_session_timeout', :milliseconds, true)
+""")
+
+
+async def allow(tx: AsyncConnection, seconds: float) -> None:
+    """Let the statements of this transaction run longer than those of a usual call."""
+    await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
 
 
 async def _connection(request: Request) -> AsyncConnection:

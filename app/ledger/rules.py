@@ -34,3 +34,20 @@ class Filters:
     types: tuple[str, ...] | None = None
     emergency: UUID | None = None
     mine: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one type that stand in a temporary table `source`, in the order of its column `n`.
+
+    `data` and `private` name what is told, each with the SQL of its value over a row `f`, of type
+    text, text[], integer or bigint. `subject` is the SQL of the object's id, `audience` that of a
+    text[] (null: everybody). `n` must begin with 1 and have no gaps.
+    """
+
+    type: str
+    source: str
+    data: tuple[tuple[str, str], ...]
+    private: tuple[tuple[str, str], ...] = ()
+    subject: str = "f.id"
+    audience: str = "NULL::text[]"

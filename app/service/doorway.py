@@ -6,6 +6,7 @@ Pure ASGI, because middleware built on `BaseHTTPMiddleware` leaks database conne
 import asyncio
 import re
 import uuid
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -31,10 +32,17 @@ _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 class Doorway:
     """Request id, bounds of the body, headers of the answer, metrics and the log line."""
 
-    def __init__(self, app: ASGIApp, body_limit: int, body_timeout: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        body_limit: int,
+        body_timeout: float,
+        uploads: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
+        """`uploads` are the paths that take files, with their own limit and time."""
         self._app = app
-        self._limit = body_limit
-        self._timeout = body_timeout
+        self._bounds = (body_limit, body_timeout)
+        self._uploads = uploads or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,6 +75,7 @@ class Doorway:
         Counted while it arrives, since a chunked body does not tell its length: a body of 200 MB
         that is read first and measured then takes the worker to 600 MB.
         """
+        limit, timeout = self._uploads.get(scope["path"], self._bounds)
         arrived = 0
         complete = False
         deadline: float | None = None
@@ -76,33 +85,34 @@ class Doorway:
             if complete:
                 return await receive()
             if deadline is None:
-                deadline = asyncio.get_running_loop().time() + self._timeout
-                if _told_length(scope) > self._limit:
-                    raise self._too_large()
+                deadline = asyncio.get_running_loop().time() + timeout
+                if _told_length(scope) > limit:
+                    raise _too_large(limit)
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 raise AppError(
                     "body_timeout",
-                    f"The body did not arrive within {self._timeout:g} seconds.",
+                    f"The body did not arrive within {timeout:g} seconds.",
                     headers={"Connection": "close"},
                 ) from None
             arrived += len(message.get("body", b""))
-            if arrived > self._limit:
-                raise self._too_large()
+            if arrived > limit:
+                raise _too_large(limit)
             complete = message["type"] != "http.request" or not message.get("more_body")
             return message
 
         return bounded
 
-    def _too_large(self) -> AppError:
-        return AppError(
-            "body_too_large",
-            f"The limit is {self._limit} bytes.",
-            # The rest of the body is not read: the connection cannot serve another request.
-            headers={"Connection": "close"},
-        )
+
+def _too_large(limit: int) -> AppError:
+    return AppError(
+        "body_too_large",
+        f"The limit is {limit} bytes.",
+        # The rest of the body is not read: the connection cannot serve another request.
+        headers={"Connection": "close"},
+    )
 
 
 def _request_id(scope: Scope) -> str:
