@@ -23,10 +23,11 @@ _VERSION = bytes(0x70 | byte & 0x0F for byte in range(256))
 _VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 
 
-def new_ids(count: int) -> bytes:
-    """`count` new UUIDv7, 16 bytes each, one after another: for rows by the hundred thousand.
+def new_ids(count: int) -> list[bytes]:
+    """`count` new UUIDv7 of 16 bytes, in ascending order: for rows by the hundred thousand.
 
-    Whole columns of bytes at a time: made one by one they would cost more than storing them.
+    Whole columns of bytes at a time: made one by one they would cost more than storing them. In
+    order, because an index takes what comes in order at half the cost.
     """
     milliseconds = int(clock.now().timestamp() * 1000).to_bytes(6, "big")
     tail = chance.random_bytes(10 * count)
@@ -37,4 +38,4 @@ def new_ids(count: int) -> bytes:
         made[6 + place :: 16] = tail[place::10]
     made[6::16] = made[6::16].translate(_VERSION)
     made[8::16] = made[8::16].translate(_VARIANT)
-    return bytes(made)
+    return sorted(bytes(made[n : n + 16]) for n in range(0, len(made), 16))

@@ -32,12 +32,14 @@ from app.stock import api as stock
 from app.stock import bulk as stock_bulk
 from app.uploads import Upload
 from app.volunteers import api as volunteers
+from app.volunteers import bulk as volunteers_bulk
 
 ROOMS = (
     access,
     catalogue,
     stock_bulk,
     stock,
+    volunteers_bulk,
     volunteers,
     emergencies,
     requests,

@@ -12,10 +12,10 @@ import hashlib
 import io
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import IO, Any, Literal
+from typing import IO, Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,7 @@ from app.calls import Exchange, Handler, attempts
 from app.db import Database
 from app.errors import AppError
 from app.fields import Shown
+from app.imports import Options
 from app.json_text import dump
 from app.pages import single
 from app.sheets import checking, writing
@@ -99,8 +100,7 @@ class Upload(Exchange):
 
 
 def _hex_ids(count: int) -> list[str]:
-    made = ids.new_ids(count).hex()
-    return [made[n : n + 32] for n in range(0, len(made), 32)]
+    return [made.hex() for made in ids.new_ids(count)]
 
 
 def _media(request: Request) -> tuple[str, str | None]:
@@ -152,6 +152,12 @@ def unreadable(checked: Checked, error: Unreadable) -> AppError:
     return AppError("unreadable_file", place + error.message, extra=refused(report.content()))
 
 
+Format = Annotated[
+    Literal["csv", "xlsx", "ndjson"],
+    Query(description="The kind of file.", examples=["csv"]),
+]
+
+
 class ImportQuery(BaseModel):
     """How to import."""
 
@@ -172,6 +178,10 @@ class ImportQuery(BaseModel):
         "the good rows go in and the bad ones do not.",
         examples=[False],
     )
+
+    def options(self, seconds: float) -> Options:
+        """These parameters as the import takes them."""
+        return Options(self.mode == "replace", self.dry_run, self.all_or_nothing, seconds)
 
 
 class RowFault(Shown):

@@ -114,11 +114,15 @@ async def _highest(pid: int) -> AsyncIterator[list[float]]:
         watching.cancel()
 
 
-async def measure(url: str, service: str, key: str, other: str, pid: int, lots: int = LOTS) -> Figures:
+async def measure(
+    url: str, service: str, key: str, other: str, pid: int, lots: int = LOTS
+) -> Figures:
     """Measure a running service whose database is at `url`; `key` is AZE's, `other` KAZ's."""
     place = {"name": "Central", "country": "AZE", "lat": 40.4, "lon": 49.9}
     for owner in (key, other):
-        async with httpx.AsyncClient(base_url=service, headers={"Authorization": f"Bearer {owner}"}) as http:
+        async with httpx.AsyncClient(
+            base_url=service, headers={"Authorization": f"Bearer {owner}"}
+        ) as http:
             (await http.put("/v1/my/sites/central", json=place)).raise_for_status()
     plain = lots / await baseline(url, lots)
     body = sheet(lots, "AZE")
@@ -165,7 +169,9 @@ def run(lots: int = LOTS) -> Figures:
                 "KOMEK_DATABASE_URL": embedded.url, "KOMEK_PORT": str(port),
                 "KOMEK_LOG_LEVEL": "error",
             }  # fmt: skip
-            service = subprocess.Popen([sys.executable, "-c", "from app.cli import main; main()", "serve"], env=env)
+            service = subprocess.Popen(
+                [sys.executable, "-c", "from app.cli import main; main()", "serve"], env=env
+            )
             try:
                 url = f"http://127.0.0.1:{port}"
                 for _ in range(200):

@@ -14,7 +14,11 @@ async def bring(system: System, body: str | bytes, **params: Any) -> Json:
 
 
 async def sent(
-    system: System, body: str | bytes, media: str = "text/csv", key: str | None = None, **params: Any
+    system: System,
+    body: str | bytes,
+    media: str = "text/csv",
+    key: str | None = None,
+    **params: Any,
 ) -> Any:
     headers = {"Content-Type": media} | ({"Idempotency-Key": key} if key else {})
     content = body.encode() if isinstance(body, str) else body
@@ -41,7 +45,11 @@ async def test_a_sheet_publishes_its_good_rows_and_tells_of_the_others(aze: Syst
     report = await bring(aze, sheet)
     assert counts(report) == (4, 1, 0, 0, 0, 3), report
     told = [(e["row"], e["field"], e["code"]) for e in report["errors"]]
-    assert told == [(3, "quantity", "ambiguous_number"), (4, "item", "unknown"), (5, "ref", "doubled")]
+    assert told == [
+        (3, "quantity", "ambiguous_number"),
+        (4, "item", "unknown"),
+        (5, "ref", "doubled"),
+    ]
     lot = done(await aze.get(f"/v1/my/stock/{a}"))
     assert (lot["quantity"], lot["keep_back"], lot["expires_on"]) == (1200, 50, "2027-06-30")
     assert lot["visible_to"] == ["KAZ", "TUR"]

@@ -127,7 +127,7 @@ async def record_many(tx: AsyncConnection, actor: Actor, facts: rules.Facts) -> 
                 "actor": str(actor.client) if actor.client else "exchange",
                 "start": start,
                 "end": start + size,
-                "ids": ids.new_ids(size),
+                "ids": b"".join(ids.new_ids(size)),
                 "salts": chance.random_bytes(32 * size),
                 "private_salts": chance.random_bytes(32 * size),
             },

@@ -44,9 +44,7 @@ def unprotect(text: str) -> str:
 # three digits may be either: 1.000 is a thousand to one desk and one to the next.
 _SPACES = "[ \u00a0\u2009\u202f]"
 _WHOLE = re.compile(rf"([+-]?)(\d+|\d{{1,3}}(?:{_SPACES}\d{{3}})+)(?:[.,]0{{1,2}})?", re.ASCII)
-_DECIMAL = re.compile(
-    rf"([+-]?)(\d+|\d{{1,3}}(?:{_SPACES}\d{{3}})+)(?:[.,](\d{{1,2}}))?", re.ASCII
-)
+_DECIMAL = re.compile(rf"([+-]?)(\d+|\d{{1,3}}(?:{_SPACES}\d{{3}})+)(?:[.,](\d{{1,2}}))?", re.ASCII)
 _AMBIGUOUS = re.compile(r"[+-]?\d{1,3}([.,]\d{3})+", re.ASCII)
 _FRACTION = re.compile(rf"[+-]?[\d\u00a0\u202f ]+[.,]\d+", re.ASCII)
 _EXPONENT = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+", re.ASCII)

@@ -75,8 +75,7 @@ class Form:
     def known(self, cells: Sequence[str]) -> int:
         """How many of these cells are headers or tags of this form."""
         return sum(
-            _heading(c) in self.by_name or tag_parts(c) in self.by_tag
-            for c in cells[:MOST_COLUMNS]
+            _heading(c) in self.by_name or tag_parts(c) in self.by_tag for c in cells[:MOST_COLUMNS]
         )
 
 

@@ -60,7 +60,9 @@ def lines(file: IO[bytes], encoding: str) -> Iterator[str]:
             raise _undecodable(block, error.start, row, encoding) from None
         if "\0" in found:
             before = found[: found.index("\0")].count("\n")
-            raise Unreadable("not_text", "The file holds NUL bytes: not text.", row=row + before + 1)
+            raise Unreadable(
+                "not_text", "The file holds NUL bytes: not text.", row=row + before + 1
+            )
         row += found.count("\n")
         yield from _split(found)
 

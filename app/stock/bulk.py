@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -19,7 +19,17 @@ from app.sheets.forms import Fault, form
 from app.sheets.writing import Value
 from app.stock import importing
 from app.stock.schemas import LotInput
-from app.uploads import ImportQuery, ImportReport, Taking, Upload, described, given, handed_out, told
+from app.uploads import (
+    Format,
+    ImportQuery,
+    ImportReport,
+    Taking,
+    Upload,
+    described,
+    given,
+    handed_out,
+    told,
+)
 
 router = APIRouter(prefix="/v1", tags=["Stock"], route_class=Exchange)
 
@@ -91,10 +101,7 @@ async def import_lots(
         tx,
         caller,
         sheet,
-        replace=query.mode == "replace",
-        dry_run=query.dry_run,
-        all_or_nothing=query.all_or_nothing,
-        seconds=request.app.state.settings.import_timeout,
+        query.options(request.app.state.settings.import_timeout),
     )
     return told(report)
 
@@ -124,12 +131,6 @@ def _lot(row: list[str]) -> Sequence[Value]:
     )  # fmt: skip
 
 
-Format = Annotated[
-    Literal["csv", "xlsx", "ndjson"],
-    Query(description="The kind of file.", examples=["csv"]),
-]
-
-
 @router.get(
     "/my/stock/export",
     summary="Export your lots",
@@ -139,6 +140,4 @@ Format = Annotated[
 async def export_lots(caller: StockReader, tx: ReadTx, format: Format = "csv") -> Response:
     """All your lots as a file that can be imported again unchanged, with HXL tags in the second
     row. Counts are in base units."""
-    return await handed_out(
-        LOTS, format, lambda file: importing.give_back(tx, caller, file), _lot
-    )
+    return await handed_out(LOTS, format, lambda file: importing.give_back(tx, caller, file), _lot)

@@ -119,12 +119,10 @@ FROM planned WHERE fault IS NULL
 """)
 
 
-async def plan(
-    tx: AsyncConnection, society: str, societies: list[str]
-) -> tuple[list[Row[Any]], int, int]:
+async def plan(tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[list[Row[Any]], int, int]:
     """Compare with what is published; (row, fault) of rows at fault, how many new, how many
     changed."""
-    await tx.execute(_PLAN, {"society": society, "societies": societies})
+    await tx.execute(_PLAN, values)
     faults = list((await tx.execute(_FAULTS)).all())
     sums = (await tx.execute(_SUMS)).one()
     return faults, sums.created, sums.changed
@@ -146,9 +144,9 @@ SELECT count(*) FROM (
 """)
 
 
-async def lock(tx: AsyncConnection, society: str, *, replace: bool) -> None:
+async def lock(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
     """Hold the lots that will change: nobody promises from them until the import ends."""
-    await tx.execute(_LOCK, {"society": society, "replace": replace})
+    await tx.execute(_LOCK, values)
 
 
 # Where another call changed a lot between the plan and the lock, its newest row decides.
@@ -226,14 +224,14 @@ async def withdraw(tx: AsyncConnection, values: Mapping[str, Any]) -> int:
     return (await tx.execute(_WITHDRAW, values)).rowcount
 
 
-async def would_withdraw(tx: AsyncConnection, society: str) -> int:
+async def would_withdraw(tx: AsyncConnection, values: Mapping[str, Any]) -> int:
     """How many lots are neither listed nor promised."""
-    return int((await tx.execute(_WOULD_WITHDRAW, {"society": society})).scalar_one())
+    return int((await tx.execute(_WOULD_WITHDRAW, values)).scalar_one())
 
 
-async def kept(tx: AsyncConnection, society: str) -> list[Row[Any]]:
+async def kept(tx: AsyncConnection, values: Mapping[str, Any]) -> list[Row[Any]]:
     """(ref, reserved) of what is not listed but promised."""
-    return list((await tx.execute(_KEPT, {"society": society})).all())
+    return list((await tx.execute(_KEPT, values)).all())
 
 
 _AS_OF = """to_char(f.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -244,44 +242,41 @@ def _audience(society: str) -> str:
         ARRAY(SELECT unnest(f.visible_to) UNION SELECT '{society}' ORDER BY 1) END"""
 
 
-def published(society: str) -> Facts:
-    """What the ledger is told of each lot that was published."""
-    return Facts(
-        "stock.published",
-        "published",
-        data=(
-            ("item", "f.item"),
-            ("available", "greatest(0, f.quantity - f.keep_back - f.reserved)"),
-            ("lot_number", "f.lot_number"),
-            ("expires_on", "to_char(f.expires_on, 'YYYY-MM-DD')"),
-            ("as_of", _AS_OF),
+def facts(society: str) -> tuple[Facts, ...]:
+    """What the ledger is told of what was published, is short, and was withdrawn."""
+    audience = _audience(society)
+    return (
+        Facts(
+            "stock.published",
+            "published",
+            data=(
+                ("item", "f.item"),
+                ("available", "greatest(0, f.quantity - f.keep_back - f.reserved)"),
+                ("lot_number", "f.lot_number"),
+                ("expires_on", "to_char(f.expires_on, 'YYYY-MM-DD')"),
+                ("as_of", _AS_OF),
+            ),
+            private=(
+                ("ref", "f.ref"),
+                ("quantity", "f.quantity"),
+                ("keep_back", "f.keep_back"),
+                ("reserved", "f.reserved"),
+            ),
+            audience=audience,
         ),
-        private=(
-            ("ref", "f.ref"),
-            ("quantity", "f.quantity"),
-            ("keep_back", "f.keep_back"),
-            ("reserved", "f.reserved"),
+        Facts(
+            "stock.shortfall",
+            "shortfalls",
+            data=(("item", "f.item"), ("shortfall", "f.shortfall")),
+            audience="f.audience",
         ),
-        audience=_audience(society),
-    )
-
-
-SHORTFALLS = Facts(
-    "stock.shortfall",
-    "shortfalls",
-    data=(("item", "f.item"), ("shortfall", "f.shortfall")),
-    audience="f.audience",
-)
-
-
-def withdrawn(society: str) -> Facts:
-    """What the ledger is told of each lot that was withdrawn."""
-    return Facts(
-        "stock.withdrawn",
-        "withdrawals",
-        data=(("item", "f.item"),),
-        private=(("ref", "f.ref"), ("quantity", "0"), ("keep_back", "0"), ("reserved", "0")),
-        audience=_audience(society),
+        Facts(
+            "stock.withdrawn",
+            "withdrawals",
+            data=(("item", "f.item"),),
+            private=(("ref", "f.ref"), ("quantity", "0"), ("keep_back", "0"), ("reserved", "0")),
+            audience=audience,
+        ),
     )
 
 
