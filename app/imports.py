@@ -72,6 +72,14 @@ def _told(reasons: Reasons, faults: Rows) -> list[tuple[int, str | None, str, st
     return [(row, *reasons[fault]) for row, fault in faults]
 
 
+def doubled(found: Rows) -> list[tuple[int, str | None, str, str]]:
+    """The faults of rows whose reference stands further up already."""
+    return [
+        (row, "ref", "doubled", f"This `ref` stands in row {first} already.")
+        for row, first in found
+    ]
+
+
 async def bring_in(
     tx: AsyncConnection,
     caller: Caller,
@@ -90,10 +98,7 @@ async def bring_in(
     if not options.dry_run:
         await merging.wait_turn(tx, caller.society)
     await merging.take(tx, checked.spool)
-    report.faults(
-        (row, "ref", "doubled", f"This `ref` stands in row {first} already.")
-        for row, first in await merging.doubled(tx)
-    )
+    report.faults(doubled(await merging.doubled(tx)))
     values = {
         "society": caller.society,
         "societies": await access.society_codes(tx),
@@ -103,7 +108,7 @@ async def bring_in(
     faults, created, changed = await merging.plan(tx, values)
     report.faults(_told(reasons, faults))
     if options.all_or_nothing:
-        _all_or_nothing(report)
+        all_or_nothing(report)
     if options.dry_run:
         report.created, report.changed = created, changed
         if values["replace"]:
@@ -117,7 +122,7 @@ async def bring_in(
             raise Overtaken from error
         report.faults(_told(reasons, faults))
         if options.all_or_nothing:
-            _all_or_nothing(report)
+            all_or_nothing(report)
         if values["replace"]:
             report.withdrawn = await merging.withdraw(tx, values)
         for facts in merging.facts(caller.society):
@@ -128,7 +133,8 @@ async def bring_in(
     return report.content()
 
 
-def _all_or_nothing(report: Report) -> None:
+def all_or_nothing(report: Report) -> None:
+    """Refuse the whole where a row is at fault."""
     if report.refused:
         raise AppError(
             "import_refused",

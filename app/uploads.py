@@ -50,8 +50,9 @@ _AT_ONCE = 2
 class Taking:
     """What a route declares about the file that it takes; the route's code gets it checked."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, most: int | None = None) -> None:
         self.form = form
+        self.most = most
 
     async def __call__(self, request: Request) -> Checked:
         checked: Checked = request.state.checked
@@ -72,7 +73,7 @@ class Upload(Exchange):
     def get_route_handler(self) -> Handler:
         """The route's code with everything that surrounds it."""
         inner: Handler = super(Exchange, self).get_route_handler()
-        permission, form = self.permission, self.taking.form
+        permission, taking = self.permission, self.taking
         # Checking a file keeps a core busy: more at once would only slow every other call.
         gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -90,8 +91,8 @@ class Upload(Exchange):
             ):
                 digest = await _receive(request, source)
                 async with gate:
-                    most = request.app.state.settings.import_rows
-                    checked = Checked(form, source, spool, _hex_ids, most)
+                    most = taking.most or request.app.state.settings.import_rows
+                    checked = Checked(taking.form, source, spool, _hex_ids, most)
                     await _check(checked, kind, charset)
                     request.state.checked = checked
                     return await attempts(request, database, inner, digest)
@@ -273,7 +274,8 @@ async def handed_out(
 
     Through temporary files: nothing of it is in memory, and no connection waits for the client.
     """
-    out = tempfile.TemporaryFile(prefix="komek-export-")
+    # Closed by whoever reads it to its end, or with the answer that is dropped.
+    out = tempfile.TemporaryFile(prefix="komek-export-")  # noqa: SIM115
     with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
         await fill(raw)
 

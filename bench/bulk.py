@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
@@ -61,10 +60,9 @@ class Figures:
 def sheet(lots: int, society: str) -> bytes:
     """A stock list as a spreadsheet saves it."""
     lines = ["ref,item,site,quantity,keep_back,lot_number,expires_on"]
-    lines += [
-        f"{society}-{n:07},{_ITEM},central,{100 + n % 9000},{n % 50},B-2025-{n:06},2028-{n % 12 + 1:02}-01"
-        for n in range(lots)
-    ]
+    for n in range(lots):
+        lot = f"{society}-{n:07},{_ITEM},central,{100 + n % 9000},{n % 50}"
+        lines.append(f"{lot},B-2025-{n:06},2028-{n % 12 + 1:02}-01")
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -1,9 +1,8 @@
 """A sheet of lots goes in as if each row had been published, and comes out unchanged."""
 
-import json
 from typing import Any
 
-from tests.world import BLANKET, JERRYCAN, Json, System, done, fresh, refused
+from tests.world import BLANKET, Json, System, done, fresh
 
 CSV = {"Content-Type": "text/csv"}
 

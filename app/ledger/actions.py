@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import chance, clock, ids
-from app.ledger import bulk, rules, store
+from app.ledger import recording, rules, store
 from app.ledger.sealing import wake
 
 SECRETARIAT = "secretariat"
@@ -113,10 +113,10 @@ async def record_many(tx: AsyncConnection, actor: Actor, facts: rules.Facts) -> 
     and no value grows with the table.
     """
     at = clock.now()
-    count = await bulk.number(tx, facts)
+    count = await recording.number(tx, facts)
     for start in range(0, count, _STEP):
         size = min(_STEP, count - start)
-        await bulk.append(
+        await recording.append(
             tx,
             facts,
             {

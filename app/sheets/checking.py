@@ -190,8 +190,8 @@ class Checked:
                 faults[n] = [(name, code, message)]
         for n in sorted(faults):
             self.report.refused += 1
-            for name, code, message in faults[n]:
-                self.report.fault(numbers[n], name, code, message)
+            for field, kind, reason in faults[n]:
+                self.report.fault(numbers[n], field, kind, reason)
         marks = ["f"] * len(numbers)
         ordered = [columns[column.name] for column in self._form.columns]
         if faults:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from app.access.guard import StockReader, StockWriter
+from app.access.guard import SiteWriter, StockReader, StockWriter
 from app.calls import Exchange
 from app.db import ReadTx, Tx
 from app.fields import Ref
@@ -18,7 +18,7 @@ from app.sheets.checking import Checked
 from app.sheets.forms import Fault, form
 from app.sheets.writing import Value
 from app.stock import importing
-from app.stock.schemas import LotInput
+from app.stock.schemas import LotInput, SiteInput
 from app.uploads import (
     Format,
     ImportQuery,
@@ -141,3 +141,69 @@ async def export_lots(caller: StockReader, tx: ReadTx, format: Format = "csv") -
     """All your lots as a file that can be imported again unchanged, with HXL tags in the second
     row. Counts are in base units."""
     return await handed_out(LOTS, format, lambda file: importing.give_back(tx, caller, file), _lot)
+
+
+class SiteRow(SiteInput):
+    """A site with its reference, as a row of a sheet."""
+
+    ref: Ref = Field(description="Your own reference of the site.", examples=["baku-1"])
+
+
+SITES = form(
+    "sites",
+    SiteRow,
+    (
+        ("ref", "#meta+id+ref", cells.word),
+        ("name", "#loc+name", cells.text),
+        ("country", "#country+code", cells.word),
+        ("lat", "#geo+lat", cells.degrees),
+        ("lon", "#geo+lon", cells.degrees),
+        ("kind", "#loc+type", cells.word),
+    ),
+    distinct=("ref", "name"),
+)
+_MOST_SITES = 5000
+
+Sites = Annotated[Checked, Depends(Taking(SITES, _MOST_SITES))]
+
+
+class SitesQuery(ImportQuery):
+    """How to import sites: nothing is closed by an import."""
+
+    mode: Literal["merge"] = Field(
+        default="merge", description="What the file does not list stays.", examples=["merge"]
+    )
+
+
+async def import_sites(
+    request: Request,
+    caller: SiteWriter,
+    tx: Tx,
+    sheet: Sites,
+    query: Annotated[SitesQuery, Query()],
+) -> Response:
+    """Publish your sites from a sheet, before the lots and pools that stand at them.
+
+    CSV, XLSX or NDJSON with the columns `ref`, `name`, `country`, `lat`, `lon` and `kind`; up to
+    5,000 rows. No site is closed by an import.
+    """
+    options = query.options(request.app.state.settings.import_timeout)
+    return told(await importing.bring_in_sites(tx, caller, sheet, options))
+
+
+router.add_api_route(
+    "/my/sites/import",
+    import_sites,
+    methods=["POST"],
+    route_class_override=Upload,
+    summary="Import sites",
+    response_model=ImportReport,
+    responses=answers(
+        "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
+        "unsupported_media_type",
+    ),
+    openapi_extra=described(
+        "ref,name,country,lat,lon,kind\nbaku-1,Baku warehouse,AZE,40.41,49.87,warehouse\n",
+        '{"ref":"baku-1","name":"Baku warehouse","country":"AZE","lat":40.41,"lon":49.87}\n',
+    ),
+)  # fmt: skip

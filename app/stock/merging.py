@@ -293,3 +293,33 @@ async def export(tx: AsyncConnection, society: str, file: IO[bytes]) -> None:
     """A society's own lots as CSV of the database, from one snapshot, into a file."""
     driver: Any = (await tx.get_raw_connection()).driver_connection
     await driver.copy_from_query(_EXPORT, society, output=file, format="csv")
+
+
+_INCOMING_SITES = text("""
+CREATE TEMPORARY TABLE incoming (
+    row int, refused bool, id uuid, ref text, name text, country text, lat double precision,
+    lon double precision, kind text
+) ON COMMIT DROP
+""")
+SITE_COLUMNS = ("row", "refused", "id", "ref", "name", "country", "lat", "lon", "kind")
+
+_DIFFERENT_SITES = text("""
+SELECT i.row, coalesce(s.id, i.id) AS id, s.id IS NULL AS created, i.ref, i.name, i.country,
+       i.lat, i.lon, i.kind
+FROM incoming i LEFT JOIN sites s ON s.society = :society AND s.ref = i.ref
+WHERE NOT i.refused AND (s.id IS NULL OR (s.name, s.country, s.lat, s.lon, s.kind)
+                                      <> (i.name, i.country, i.lat, i.lon, i.kind))
+ORDER BY i.ref
+""")
+
+
+async def take_sites(tx: AsyncConnection, spool: IO[bytes]) -> None:
+    """Bring checked sites into the transaction."""
+    await tx.execute(_INCOMING_SITES)
+    driver: Any = (await tx.get_raw_connection()).driver_connection
+    await driver.copy_to_table("incoming", source=spool, columns=list(SITE_COLUMNS))
+
+
+async def different_sites(tx: AsyncConnection, society: str) -> list[Row[Any]]:
+    """Sites that are new or differ from what is published, in the order of their references."""
+    return list((await tx.execute(_DIFFERENT_SITES, {"society": society})).all())
