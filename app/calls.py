@@ -21,7 +21,7 @@ from app.db import Database
 from app.errors import AppError, Fault, invalid
 from app.idempotency import Answer, Overtaken
 from app.json_text import MalformedJson, load
-from app.pages import KeptApart, etag
+from app.pages import FromFile, KeptApart, etag
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -181,6 +181,8 @@ def _unless_known(request: Request, response: Response) -> Response:
     if tag is None or wanted is None or response.status_code != 200:
         return response
     if wanted.strip() == "*" or tag in _tags(wanted):
+        if isinstance(response, FromFile):
+            response.file.close()
         return Response(status_code=304, headers={"ETag": tag})
     return response
 

@@ -54,6 +54,10 @@ class Merging(Protocol):
         """What the ledger is told."""
 
 
+_ROUNDS = 20
+_MEANWHILE = frozenset({"UniqueViolationError", "ForeignKeyViolationError"})
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to import; `seconds` is how long a statement may take."""
@@ -70,6 +74,26 @@ Reasons = Mapping[str, tuple[str, str, str]]
 
 def _told(reasons: Reasons, faults: Rows) -> list[tuple[int, str | None, str, str]]:
     return [(row, *reasons[fault]) for row, fault in faults]
+
+
+async def _merged(
+    tx: AsyncConnection, merging: Merging, values: Mapping[str, Any]
+) -> tuple[Rows, int, int]:
+    """Plan, hold and publish; again where something was created, or a site closed, meanwhile."""
+    for _ in range(_ROUNDS):
+        try:
+            async with tx.begin_nested():
+                faults, _, _ = await merging.plan(tx, values)
+                await merging.lock(tx, values)
+                late, created, changed = await merging.merge(tx, values)
+                return [*faults, *late], created, changed
+        except IntegrityError as error:
+            if type(getattr(error, "driver_exception", None)).__name__ not in _MEANWHILE:
+                raise
+            # Single publications of the same references came first. They are committed now, so
+            # that the next plan sees them; the rows need not be sent again.
+            continue
+    raise Overtaken
 
 
 def doubled(found: Rows) -> list[tuple[int, str | None, str, str]]:
@@ -105,24 +129,17 @@ async def bring_in(
         "replace": options.replace and _may_withdraw(checked, report),
         "now": clock.now(),
     }
-    faults, created, changed = await merging.plan(tx, values)
-    report.faults(_told(reasons, faults))
-    if options.all_or_nothing:
-        all_or_nothing(report)
     if options.dry_run:
-        report.created, report.changed = created, changed
+        faults, report.created, report.changed = await merging.plan(tx, values)
+        report.faults(_told(reasons, faults))
         if values["replace"]:
             report.withdrawn = await merging.would_withdraw(tx, values)
     else:
-        await merging.lock(tx, values)
-        try:
-            faults, report.created, report.changed = await merging.merge(tx, values)
-        except IntegrityError as error:
-            # Something was created, or a site closed, between our plan and our lock: plan again.
-            raise Overtaken from error
+        faults, report.created, report.changed = await _merged(tx, merging, values)
         report.faults(_told(reasons, faults))
-        if options.all_or_nothing:
-            all_or_nothing(report)
+    if options.all_or_nothing:
+        all_or_nothing(report)
+    if not options.dry_run:
         if values["replace"]:
             report.withdrawn = await merging.withdraw(tx, values)
         for facts in merging.facts(caller.society):

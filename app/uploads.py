@@ -11,12 +11,12 @@ import csv
 import hashlib
 import io
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import ids
@@ -27,7 +27,7 @@ from app.errors import AppError
 from app.fields import Shown
 from app.imports import Options
 from app.json_text import dump
-from app.pages import single
+from app.pages import FromFile, single
 from app.sheets import checking, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Form, Unreadable
@@ -274,7 +274,7 @@ async def handed_out(
 
     Through temporary files: nothing of it is in memory, and no connection waits for the client.
     """
-    # Closed by whoever reads it to its end, or with the answer that is dropped.
+    # Closed with the answer.
     out = tempfile.TemporaryFile(prefix="komek-export-")  # noqa: SIM115
     with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
         await fill(raw)
@@ -297,10 +297,4 @@ async def handed_out(
         "Content-Length": str(size),
         "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
     }
-    return StreamingResponse(_read(out), media_type=writing.MEDIA[kind], headers=headers)
-
-
-async def _read(file: IO[bytes]) -> AsyncIterator[bytes]:
-    with file:
-        while block := await asyncio.to_thread(file.read, 65_536):
-            yield block
+    return FromFile(out, writing.MEDIA[kind], headers)

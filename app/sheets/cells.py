@@ -30,13 +30,17 @@ def protect(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def unprotect(text: str) -> str:
-    """The text as it was before `protect`; refuses what a spreadsheet would run."""
-    if text.startswith("="):
+def refuse_formula(cell: str) -> None:
+    """Refuse what a spreadsheet would run: it is never evaluated here."""
+    if cell.lstrip().startswith("="):
         raise Unfit(
             "formula",
             "Formulas are not accepted: save values. Write `'=` where the text begins with `=`.",
         )
+
+
+def unprotect(text: str) -> str:
+    """The text as it was before `protect`."""
     return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.sheets.cells import Unfit, accepting, copied
+from app.sheets.cells import Unfit, accepting, copied, refuse_formula
 
 MOST_COLUMNS = 200
 
@@ -43,6 +43,7 @@ class Column:
             if self.required:
                 raise Unfit("missing", "This is required.")
             return copied(self.default)
+        refuse_formula(cell)
         return copied(self.accept(self.read(cell)))
 
 

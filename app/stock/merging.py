@@ -139,7 +139,7 @@ SELECT count(*) FROM (
     SELECT l.id FROM lots l
     WHERE l.id IN (SELECT lot FROM planned WHERE fault IS NULL AND lot IS NOT NULL)
        OR (:replace AND {_UNLISTED})
-    ORDER BY l.id FOR UPDATE
+    ORDER BY l.id FOR NO KEY UPDATE
 ) held
 """)
 

@@ -179,7 +179,7 @@ async def own_lot(tx: AsyncConnection, society: str, ref: str) -> str | None:
 _LOCK_LOT = text("""
 SELECT id, item, site, quantity, keep_back, reserved, lot_number, expires_on, unit_value, currency,
        visible_to, as_of, withdrawn
-FROM lots WHERE society = :society AND ref = :ref FOR UPDATE
+FROM lots WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
@@ -227,8 +227,10 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
+# Not FOR UPDATE: the lines of an offer name their lots, and hold them by that against FOR UPDATE
+# alone. Two offers of one lot would then each wait for the other's line.
 _LOCK_IN_ORDER = text(
-    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
+    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
@@ -307,7 +309,7 @@ RETURNING l.id, p.quantity
 
 _LOCK_HOLDERS = text("""
 SELECT l.id FROM lots l JOIN reservations r ON r.lot = l.id
-WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
 
 

@@ -137,7 +137,7 @@ SELECT count(*) FROM (
     SELECT l.id FROM pools l
     WHERE l.id IN (SELECT pool FROM planned WHERE fault IS NULL AND pool IS NOT NULL)
        OR (:replace AND {_UNLISTED})
-    ORDER BY l.id FOR UPDATE
+    ORDER BY l.id FOR NO KEY UPDATE
 ) held
 """)
 
