@@ -272,7 +272,7 @@ async def test_what_is_exported_is_imported_again_and_nothing_changes(
     ]
     for n, name in enumerate(names):
         seen: Any = (None, [], ["TUR"], ["KAZ", "TUR"])[n % 4]
-        value = {"unit_value": 0.07 + n, "currency": "EUR"} if n % 2 else {}
+        value: Json = {"unit_value": 0.07 + n, "currency": "EUR"} if n % 2 else {}
         await kgz.lot(1000 + n, lot_number=name, visible_to=seen, keep_back=n, **value)
     await kgz.lot(3, ref=fresh("+ref"))
     before = await owned(kgz)
