@@ -183,12 +183,13 @@ def refusal(error: BaseException) -> BaseException:
 _ALLOW = text("""
 SELECT set_config('statement_timeout', :milliseconds, true),
        set_config('lock_timeout', :milliseconds, true),
-       set_config('idle_in_transaction_session_timeout', :milliseconds, true)
+       set_config('idle_in_transaction_session_timeout', :milliseconds, true),
+       set_config('work_mem', '32MB', true)
 """)
 
 
 async def allow(tx: AsyncConnection, seconds: float) -> None:
-    """Let the statements of this transaction run longer than those of a usual call."""
+    """Let the statements of this transaction take more time and memory than a usual call's."""
     await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
 
 

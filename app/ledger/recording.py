@@ -6,14 +6,14 @@ a call have the same; strings are escaped by `to_json` exactly as RFC 8785 deman
 are integers. A test holds the two ways of recording against each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.ledger.rules import Facts
+from app.ledger.rules import Facts, Kind
 
 
 async def number(tx: AsyncConnection, facts: Facts) -> int:
@@ -28,24 +28,33 @@ def _object(members: Mapping[str, str]) -> str:
     return "'{' || " + " || ',' || ".join(parts) + " || '}'"
 
 
-def _json(sql: str) -> str:
-    return f"coalesce(to_json({sql})::text, 'null')"
+# `to_json` looks its type up at every call; where nothing needs to be escaped it is spared.
+_JSON: dict[Kind, str] = {
+    "text": "coalesce(to_json({})::text, 'null')",
+    "word": """coalesce('"' || ({}) || '"', 'null')""",
+    "number": "({})::text",
+    "list": "to_json({})::text",
+}
+
+
+def _members(told: Sequence[tuple[str, Kind, str]]) -> dict[str, str]:
+    return {key: _JSON[kind].format(sql) for key, kind, sql in told}
 
 
 @cache
 def _statement(facts: Facts) -> TextClause:
-    data = {key: _json(sql) for key, sql in facts.data}
-    data["actor"] = _json("CAST(:actor AS text)")
+    data = _members(facts.data)
+    data["actor"] = _JSON["word"].format("CAST(:actor AS text)")
     private = "NULL::text"
     if facts.private:
-        private = _object({key: _json(sql) for key, sql in facts.private})
+        private = _object(_members(facts.private))
         data["private_commitment"] = "'\"' || encode(p.commitment, 'hex') || '\"'"
     content = _object(
         {
-            "at": _json("CAST(:at_text AS text)"),
+            "at": _JSON["word"].format("CAST(:at_text AS text)"),
             "data": _object(data),
             "id": "'\"' || e.id || '\"'",
-            "society": _json("CAST(:society AS text)"),
+            "society": _JSON["word"].format("CAST(:society AS text)"),
             "subject": _object(
                 {
                     "id": f"'\"' || ({facts.subject})::text || '\"'",
@@ -60,14 +69,16 @@ def _statement(facts: Facts) -> TextClause:
         if facts.private
         else "NULL::text"
     )
-    # OFFSET 0 keeps the planner from writing an expression out again wherever it is used: each
-    # text and each digest is made once.
+    # Sorted before the texts are made, which are wide. OFFSET 0 keeps the planner from writing an
+    # expression out again wherever it is used: each text and each digest is made once.
     return text(f"""
 INSERT INTO records (id, type, at, society, client, emergency, content, salt, commitment, audience,
                      private)
 SELECT e.id, '{facts.type}', :at, :society, CAST(:client AS uuid), NULL, c.content, e.salt,
        sha256(e.salt || convert_to(c.content, 'UTF8')), {facts.audience}, {sealed}
-FROM {facts.source} f,
+FROM (
+    SELECT * FROM {facts.source} WHERE n > :start AND n <= :end ORDER BY n OFFSET 0
+) f,
 LATERAL (
     SELECT encode(substr(CAST(:ids AS bytea), (f.n - :start - 1)::int * 16 + 1, 16), 'hex')::uuid
                AS id,
@@ -82,8 +93,6 @@ LATERAL (
     OFFSET 0
 ) p,
 LATERAL (SELECT {content} AS content OFFSET 0) c
-WHERE f.n > :start AND f.n <= :end
-ORDER BY f.n
 """)
 
 
