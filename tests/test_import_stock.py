@@ -356,3 +356,26 @@ async def test_a_society_that_begins_imports_its_sites_first(uzb: System) -> Non
     )
     assert again["unchanged"] == 1
     assert counts(await bring(uzb, sheet(f"{fresh('l')},{BLANKET},{a},5")))[1] == 1
+
+
+async def test_a_change_of_any_one_column_is_a_change_and_nothing_else_is(aze: System) -> None:
+    await aze.site("other")
+    row: Json = {
+        "ref": fresh("each"), "item": BLANKET, "site": await aze.site(), "quantity": 70,
+        "keep_back": 5, "lot_number": "B-1", "expires_on": "2027-06-30", "unit_value": 12.5,
+        "currency": "USD", "visible_to": ["KAZ"], "as_of": "2026-02-06T03:17:00Z",
+    }  # fmt: skip
+    changes: Json = {
+        "item": JERRYCAN, "site": "other", "quantity": 71, "keep_back": 0, "lot_number": None,
+        "expires_on": "2027-07-01", "unit_value": 12.51, "currency": "EUR", "visible_to": None,
+        "as_of": "2026-02-06T03:17:00.000001Z",
+    }  # fmt: skip
+    await bring(aze, json.dumps(row), media=MEDIA["ndjson"])
+    for name, value in changes.items():
+        row[name] = value
+        for expected in ((1, 0, 1, 0, 0, 0), (1, 0, 0, 1, 0, 0)):
+            assert counts(await bring(aze, json.dumps(row), media=MEDIA["ndjson"])) == expected, (
+                name
+            )
+    row["as_of"] = None
+    assert counts(await bring(aze, json.dumps(row), media=MEDIA["ndjson"])) == (1, 0, 0, 1, 0, 0)

@@ -1,5 +1,6 @@
 """A sheet of pools goes in as if each row had been published, and comes out unchanged."""
 
+import json
 from typing import Any
 
 import pytest
@@ -98,3 +99,23 @@ async def test_exported_pools_are_imported_again_and_nothing_changes(
     report = await bring(aze, answer.content, MEDIA[kind], mode="replace")
     assert counts(report)[1:3] == (0, 0) and counts(report)[4:] == (0, 0)
     assert report["unchanged"] == report["rows"] >= 3
+
+
+async def test_a_change_of_any_one_column_of_a_pool_is_a_change(kgz: System) -> None:
+    await kgz.site("other")
+    skills = [s["code"] for s in done(await kgz.get("/v1/skills", limit=200))["items"]]
+    line: Json = {
+        "ref": fresh("each"), "skill": "usar", "languages": ["tr"], "headcount": 7,
+        "available_from": AVAILABLE[0], "available_until": AVAILABLE[1], "notice_hours": 1,
+        "site": await kgz.site(), "visible_to": None, "as_of": FROM,
+    }  # fmt: skip
+    changes: Json = {
+        "skill": next(s for s in skills if s != "usar"), "languages": [], "headcount": 8,
+        "available_from": FROM, "available_until": UNTIL, "notice_hours": 2, "site": "other",
+        "visible_to": [], "as_of": UNTIL,
+    }  # fmt: skip
+    await bring(kgz, json.dumps(line), MEDIA["ndjson"])
+    for name, value in changes.items():
+        line[name] = value
+        for expected in ((1, 0, 1, 0, 0, 0), (1, 0, 0, 1, 0, 0)):
+            assert counts(await bring(kgz, json.dumps(line), MEDIA["ndjson"])) == expected, name
