@@ -15,7 +15,6 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import SCOPES
 from app.config import Settings
-from app.db import Database
 from app.embedded import EmbeddedRefused
 from app.errors import AppError
 from app.exercise import playing
@@ -48,17 +47,8 @@ def _settings() -> Settings:
 
 
 def _in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    async def run(url: str) -> T:
-        database = Database(url, settings)
-        try:
-            async with database.transaction() as tx:
-                return await do(tx)
-        finally:
-            await database.close()
-
     try:
-        with serving.database_url(settings) as url:
-            return asyncio.run(run(url))
+        return serving.in_transaction(settings, do)
     except AppError as error:
         err.print(f"[red]{error.detail}[/red]")
         raise typer.Exit(1) from None
@@ -183,11 +173,22 @@ def openapi() -> None:
 
 
 @cli.command()
-def demo() -> None:
-    """Play the Kahramanmaraş exercise over HTTP, and leave the service running."""
-    playing.play(_settings())
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Stop the service at the end instead of leaving it up.")
+    ] = False,
+) -> None:
+    """Play the Kahramanmaraş exercise over HTTP, and leave the service up until Ctrl-C.
+
+    It starts the service by itself. Exit 1 where anything in the story is not as expected.
+    """
+    raise typer.Exit(playing.play(_settings(), leave=leave))
 
 
 def main() -> None:
     """The command."""
     cli()
+
+
+if __name__ == "__main__":
+    main()

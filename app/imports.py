@@ -82,7 +82,7 @@ async def _merged(
     """Plan, hold and publish; again where something was created, or a site closed, meanwhile."""
     for _ in range(_ROUNDS):
         try:
-            async with tx.begin_nested():
+            async with db.savepoint(tx):
                 faults, _, _ = await merging.plan(tx, values)
                 await merging.lock(tx, values)
                 late, created, changed = await merging.merge(tx, values)

@@ -180,7 +180,7 @@ def run(lots: int = LOTS) -> Figures:
                         pass
                     time.sleep(0.05)
                 database = embedded.url.replace("postgresql+asyncpg", "postgresql")
-                return asyncio.run(measure(database, url, *keys, service.pid, lots))
+                return asyncio.run(measure(database, url, keys[0], keys[1], service.pid, lots))
             finally:
                 service.terminate()
                 service.wait(30)

@@ -168,12 +168,12 @@ class System:
     async def events(self, after: int = 0, **params: Any) -> list[Json]:
         """Everything after a seq."""
         found: list[Json] = []
+        page = done(await self.get("/v1/events", after=after, limit=200, **params))
         while True:
-            page = done(await self.get("/v1/events", after=after, limit=200, **params))
             found += page["items"]
             if page["next"] is None:
                 return found
-            after = page["items"][-1]["seq"]
+            page = done(await self.get("/v1/events", cursor=page["next"], limit=200, **params))
 
 
 def goods(quantity: int, item: str = BLANKET, **more: Any) -> Json:

@@ -6,16 +6,17 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import embedded
 from app.access import actions as access
@@ -25,6 +26,7 @@ from app.db import Database
 from app.service import server
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 _SEEDING = 0x4B4F4D454B02
 
@@ -78,6 +80,21 @@ def database_url(settings: Settings) -> Iterator[str]:
         yield postgres.url
     finally:
         postgres.stop()
+
+
+def in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Do something in the database of the settings, in one transaction; the service may run."""
+
+    async def run(url: str) -> T:
+        database = Database(url, settings)
+        try:
+            async with database.transaction() as tx:
+                return await do(tx)
+        finally:
+            await database.close()
+
+    with database_url(settings) as url:
+        return asyncio.run(run(url))
 
 
 def serve(settings: Settings) -> None:

@@ -282,7 +282,8 @@ async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) ->
     return list((await tx.execute(_OFFERABLE, {"pools": list(asked), "society": society})).all())
 
 
-# Not FOR UPDATE: the lines of two offers that name a pool would wait for it (app/stock/store.py).
+# Not FOR UPDATE: an offer's lines refer to the pool by a foreign key, whose lock (KEY SHARE) their
+# insertion takes before this. Two offers would hold it both and each wait for the other's.
 _LOCK = text(
     "SELECT id FROM pools WHERE id = ANY(CAST(:pools AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
