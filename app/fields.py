@@ -69,6 +69,11 @@ def _one_line(value: str) -> str:
     # A reference comes back in a path; these two would be resolved away on the journey.
     if value in {".", ".."}:
         raise PydanticCustomError("reference_form", "A reference cannot be `.` or `..`.")
+    if value in {"import", "export"}:
+        # `GET /v1/my/stock/export` gives the file, so that no lot of this name could be read.
+        raise PydanticCustomError(
+            "reference_form", "A reference cannot be `import` or `export`: these are addresses."
+        )
     if "/" in value or "\\" in value:
         raise PydanticCustomError("reference_form", "A reference holds no slash.")
     return value

@@ -248,14 +248,16 @@ def test_a_cell_that_is_not_acceptable_is_told_with_row_and_field() -> None:
         "C,HSHEBLANPHT1,c,-5,,,tur\n"
         "D,HSHEBLANPHT1,c,5,,,,extra\n"
         "=E,HSHEBLANPHT1,c,5\n"
+        "export,HSHEBLANPHT1,c,5\n"
         'F,HSHEBLANPHT1,c,5,"12,50",USD,none\n'.encode()
     )
     assert faults(report) == [
         (2, "quantity", "formula"), (3, "ref", "missing"), (4, "currency", "incomplete"),
         (5, "quantity", "greater_than_equal"), (5, "visible_to", "string_pattern_mismatch"),
         (6, None, "too_many_cells"), (7, "ref", "formula"),
+        (8, "ref", "reference_form"),
     ]  # fmt: skip
-    assert (report.rows, report.refused) == (7, 6)
+    assert (report.rows, report.refused) == (8, 7)
     assert found[-1][0] == "F"
     assert found[-1][8:11] == ["12.50", "USD", "{}"]
 

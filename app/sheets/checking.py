@@ -26,7 +26,7 @@ _MOST_REMEMBERED = 20_000
 _LONGEST_LINE = 65_536
 
 # What any text or reference may be, and stands in COPY as it is: most references are so.
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}").fullmatch
+_PLAIN = re.compile(r"(?!(?:import|export)$)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}").fullmatch
 
 Ids = Callable[[int], list[str]]
 
