@@ -238,6 +238,39 @@ def described(csv: str, ndjson: str) -> dict[str, Any]:
     }
 
 
+REPORTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What became of the rows.",
+        "content": {
+            "application/json": {
+                "example": {
+                    "dry_run": False,
+                    "rows": 3,
+                    "created": 1,
+                    "changed": 1,
+                    "unchanged": 0,
+                    "withdrawn": 0,
+                    "refused": 1,
+                    "errors_total": 1,
+                    "errors": [
+                        {
+                            "row": 3,
+                            "field": "quantity",
+                            "code": "number_form",
+                            "message": "This is not a number.",
+                        }
+                    ],
+                    "kept_reserved_total": 0,
+                    "kept_reserved": [],
+                    "notes": [],
+                }
+            }
+        },
+    }
+}
+"""`responses=` of a route that imports, beside its refusals."""
+
+
 def given(csv: str, ndjson: str) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route that gives a file."""
     return {
@@ -247,13 +280,6 @@ def given(csv: str, ndjson: str) -> dict[int | str, dict[str, Any]]:
                 "text/csv": {"schema": {"type": "string"}, "example": csv},
                 XLSX_TYPE: {"schema": {"type": "string", "format": "binary"}},
                 "application/x-ndjson": {"schema": {"type": "string"}, "example": ndjson},
-            },
-            "headers": {
-                "Content-Disposition": {
-                    "description": "A name for the file.",
-                    "schema": {"type": "string"},
-                    "example": 'attachment; filename="komek-stock.csv"',
-                }
             },
         }
     }

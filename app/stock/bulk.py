@@ -20,6 +20,7 @@ from app.sheets.writing import Value
 from app.stock import importing
 from app.stock.schemas import LotInput, SiteInput
 from app.uploads import (
+    REPORTED,
     Format,
     ImportQuery,
     ImportReport,
@@ -116,7 +117,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    ),
+    )
+    | REPORTED,
     openapi_extra=described(_CSV, _NDJSON),
 )  # fmt: skip
 
@@ -201,7 +203,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    ),
+    )
+    | REPORTED,
     openapi_extra=described(
         "ref,name,country,lat,lon,kind\nbaku-1,Baku warehouse,AZE,40.41,49.87,warehouse\n",
         '{"ref":"baku-1","name":"Baku warehouse","country":"AZE","lat":40.41,"lon":49.87}\n',

@@ -18,6 +18,7 @@ from app.sheets.checking import Checked
 from app.sheets.forms import Fault, form
 from app.sheets.writing import Value
 from app.uploads import (
+    REPORTED,
     Format,
     ImportQuery,
     ImportReport,
@@ -114,7 +115,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    ),
+    )
+    | REPORTED,
     openapi_extra=described(_CSV, _NDJSON),
 )  # fmt: skip
 
