@@ -16,12 +16,15 @@ from typing import Any
 
 import httpx
 
+from bench.filling import Size
 from bench.load import Strange
 from bench.report import Measured
-from bench.scale import SMALL, Scale
+from bench.scale import Scale
 from bench.stage import Server, Stage
 
 _LEAST = 300.0
+# A database of its own: the services of other measurements would take their share of the endpoints.
+_SIZE = Size(lots=5_000, requests=1_000, records=10_000)
 _PATIENCE = 120.0
 _TYPES = ["stock.*", "offer.*", "request.*"]
 """What the filler is of; what the measurement itself does comes to nobody."""
@@ -84,9 +87,9 @@ def _receiver() -> Iterator[tuple[int, "Synchronized[int]"]]:
 
 def deliveries(stage: Stage, scale: Scale) -> list[Measured]:
     """Deliveries a second of one worker: to one endpoint, and to eight of them at once."""
-    database = stage.database(SMALL)
+    database = stage.database(_SIZE)
     service = stage.service(database, KOMEK_WEBHOOK_ALLOW_PRIVATE="1")
-    return [_measured(service, scale.events // n, n) for n in (1, 8)]
+    return [_measured(service, scale.deliveries // n, n) for n in (1, 8)]
 
 
 def _measured(service: Server, events: int, endpoints: int) -> Measured:
