@@ -29,11 +29,13 @@ from app.requests import api as requests
 from app.service import chores, docs, logs, openapi, operations, refusals, stopping
 from app.service.doorway import Doorway
 from app.stock import api as stock
+from app.transport import api as transport
 from app.volunteers import api as volunteers
 
 ROOMS = (
     access,
     catalogue,
+    transport,
     stock,
     volunteers,
     emergencies,

@@ -36,6 +36,7 @@ input does. After 503 repeat the call when `Retry-After` is over.
 TAGS = [
     ("Access", "Who calls: societies, clients and their keys."),
     ("Catalogue", "Items with packs and substitutes, and skills, in seven languages."),
+    ("Transport", "Hubs, the legs between them, and the routes that they make."),
     ("Stock", "Your sites and lots, and the network's stock."),
     ("Volunteers", "Your pools of volunteers, and the network's. No names."),
     ("Emergencies", "The disasters that requests belong to."),
