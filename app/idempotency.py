@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.db import Direct, metadata
-from app.errors import AppError
+from app.errors import AppError, Fault
 
 KEPT_DAYS = 7
 STORED = frozenset({200, 201, 202, 204, 404, 409, 410, 412})
@@ -109,10 +109,9 @@ async def begin(tx: AsyncConnection, client: UUID, key: str, call: bytes) -> Ans
             )
         return None
     if row["call"] != call:
-        raise AppError(
-            "idempotency_key_reused",
-            "This key was used for another call within the last 7 days.",
-        )
+        message = "This key was used for another call within the last 7 days."
+        fault = Fault("header/Idempotency-Key", "reused", message)
+        raise AppError("idempotency_key_reused", message, faults=[fault])
     await _COUNT.run(tx, {"client": client, "key": key})
     return Answer(row["status"], json.loads(row["headers"]), row["body"])
 

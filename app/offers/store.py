@@ -207,7 +207,7 @@ async def find(
 
 _LOCK = text("""
 SELECT id, emergency, request, society, to_society, status, expires_at, reason, ended_by
-FROM offers WHERE id = :id FOR UPDATE
+FROM offers WHERE id = :id FOR NO KEY UPDATE
 """)
 
 
@@ -285,13 +285,13 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 # this very moment is left to whoever holds it.
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED
+ORDER BY expires_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
-LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED
 """)
 
 

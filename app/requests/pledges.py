@@ -91,9 +91,11 @@ FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, 
 WHERE p.holder = t.holder
 """)
 
+# Not FOR UPDATE: pledges refer to their line by a foreign key, and an offer inserts its pledges in
+# an order of its own; an acceptance that holds one line would wait for it and it for the other.
 _LOCK_LINES = text("""
 SELECT id, requested, accepted FROM request_lines
-WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 
@@ -153,7 +155,7 @@ RETURNING l.id, g.quantity
 
 _LOCK_PLEDGED = text("""
 SELECT l.id FROM request_lines l JOIN pledges p ON p.line = l.id
-WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
 
 

@@ -184,7 +184,7 @@ async def add_lines(tx: AsyncConnection, values: list[dict[str, Any]]) -> None:
 
 _LOCK = text("""
 SELECT id, emergency, society, status, title, priority, needed_by, place, country, lat, lon, notes
-FROM requests WHERE id = :id FOR UPDATE
+FROM requests WHERE id = :id FOR NO KEY UPDATE
 """)
 
 _SHARE = text("SELECT id, society, emergency, status FROM requests WHERE id = :id FOR SHARE")

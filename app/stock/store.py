@@ -179,7 +179,7 @@ async def own_lot(tx: AsyncConnection, society: str, ref: str) -> str | None:
 _LOCK_LOT = text("""
 SELECT id, item, site, quantity, keep_back, reserved, lot_number, expires_on, unit_value, currency,
        visible_to, as_of, withdrawn
-FROM lots WHERE society = :society AND ref = :ref FOR UPDATE
+FROM lots WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
@@ -227,8 +227,10 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
+# Not FOR UPDATE: an offer's lines refer to the lot by a foreign key, whose lock (KEY SHARE) their
+# insertion takes before this. Two offers would hold it both and each wait for the other's.
 _LOCK_IN_ORDER = Direct(
-    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
+    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
@@ -310,15 +312,20 @@ RETURNING l.id, p.quantity
 
 _LOCK_HOLDERS = text("""
 SELECT l.id FROM lots l JOIN reservations r ON r.lot = l.id
-WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
+
+
+async def hold_lots_of(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """Hold the lots of holders in the order of their ids; one alone needs no order."""
+    if len(holders) > 1:
+        await tx.execute(_LOCK_HOLDERS, {"holders": list(holders)})
 
 
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Give back what holders hold: (holder, quantity) each; returns (lot, freed)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _FREE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
@@ -347,8 +354,7 @@ async def issue(
 ) -> list[tuple[UUID, int, int]]:
     """Let promised goods leave their lots; (lot, no longer reserved, no longer there)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _ISSUE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
