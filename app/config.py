@@ -25,6 +25,8 @@ class Settings:
     offer_days: int = 7
     drain: float = 1.0
     heartbeat: float = 15.0
+    plans_at_once: int = 1
+    plan_memory: int = 2 << 30
     log_level: str = "info"
 
     @classmethod
@@ -59,6 +61,8 @@ class Settings:
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=int(number("OFFER_DAYS", cls.offer_days, 1, 90)),
             drain=number("DRAIN", cls.drain, 0, 60),
+            plans_at_once=int(number("PLANS_AT_ONCE", cls.plans_at_once, 1, 64)),
+            plan_memory=int(number("PLAN_MEMORY", cls.plan_memory, 1 << 28, 1 << 40)),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
             log_level=(env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower(),
         )

@@ -23,6 +23,8 @@ from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
 from app.ledger.streaming import Stream
+from app.matching import api as matching
+from app.matching.hosting import Thinking
 from app.offers import actions as offering
 from app.offers import api as offers
 from app.requests import api as requests
@@ -40,6 +42,7 @@ ROOMS = (
     volunteers,
     emergencies,
     requests,
+    matching,
     offers,
     consignments,
     deployments,
@@ -64,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database = Database(settings.database_url, settings)
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
+        application.state.thinking = thinking = Thinking(settings)
         listening = Listening(settings.database_url)
         application.state.listening = listening
         application.state.stream = Stream(database, listening)
@@ -80,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await thinking.close()
             await database.close()
 
     application = FastAPI(

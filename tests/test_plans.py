@@ -68,7 +68,13 @@ def goods(draw: st.DrawFn, ratios: bool = False) -> Instance:
     rows: Numbers = []
     lots = []
     for row in range(n_rows):
-        parts = draw(st.lists(st.tuples(st.integers(1, 2), st.sampled_from([40, 90, NEVER])), min_size=1, max_size=2))
+        parts = draw(
+            st.lists(
+                st.tuples(st.integers(1, 2), st.sampled_from([40, 90, NEVER])),
+                min_size=1,
+                max_size=2,
+            )
+        )
         lots += [(row, quantity, days) for quantity, days in parts]
         rows.append(sum(quantity for quantity, _ in parts))
     lines = [
@@ -129,7 +135,8 @@ def every(question: Instance, most: int | None = None) -> list[np.ndarray[Any, A
     spans = [range(int(m) + 1) for m in question.most]
     plans = [np.array(x, dtype=np.int64) for x in itertools.product(*spans)]
     return [
-        x for x in plans
+        x
+        for x in plans
         if not faults(question, x) and (most is None or measure(question, x).consignments <= most)
     ]
 

@@ -100,9 +100,7 @@ def measure(instance: Instance, x: Ints) -> Measures:
         time=int((covers * instance.step).sum()),
         fair_share=sum(
             _share(int(had), int(gone))
-            for had, gone in zip(
-                instance.stock, drawn_by_owner(instance, drawn), strict=True
-            )
+            for had, gone in zip(instance.stock, drawn_by_owner(instance, drawn), strict=True)
             if gone
         ),
         consignments=len(np.unique(instance.journey[x > 0])),
@@ -130,7 +128,9 @@ def _share(had: int, gone: int) -> int:
 
 
 def _days(instance: Instance, drawn: Ints) -> int:
-    return int(sum(quantity * int(instance.lot_days[lot]) for lot, quantity in _lots(instance, drawn)))
+    return int(
+        sum(quantity * int(instance.lot_days[lot]) for lot, quantity in _lots(instance, drawn))
+    )
 
 
 def _lots(instance: Instance, drawn: Ints) -> list[tuple[int, int]]:

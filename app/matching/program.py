@@ -215,7 +215,10 @@ def one_after_another(
             # No criterion may use up all the time of those that come after it.
             found = program.solve(cost, until.share(1 / min(2, len(criteria) - n)))
         if found is None and x is None:
-            return None, [*stages, *(Stage(later, 0.0, -INFINITY, False) for later, _ in criteria[n:])]
+            return None, [
+                *stages,
+                *(Stage(later, 0.0, -INFINITY, False) for later, _ in criteria[n:]),
+            ]
         if found is None or (x is not None and found.value > float(cost @ x) + 1e-6):
             assert x is not None
             bound = found.bound if found is not None else -INFINITY

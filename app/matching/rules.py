@@ -73,9 +73,7 @@ def step(hours: float) -> int:
 
 def tenths(available: int) -> list[int]:
     """What a society has, in ten parts that add up to it."""
-    return [
-        available * (k + 1) // TENTHS - available * k // TENTHS for k in range(TENTHS)
-    ]
+    return [available * (k + 1) // TENTHS - available * k // TENTHS for k in range(TENTHS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,5 @@ class People:
 def instants(people: People, windows: Sequence[tuple[float, float]]) -> list[float]:
     """The instants that decide: where a window or a promise begins. Nothing is tighter between."""
     starts = {start for start, _ in windows}
-    starts |= {
-        p.start for p in people.promised if any(s < p.start < e for s, e in windows)
-    }
+    starts |= {p.start for p in people.promised if any(s < p.start < e for s, e in windows)}
     return sorted(starts)

@@ -41,6 +41,7 @@ TAGS = [
     ("Volunteers", "Your pools of volunteers, and the network's. No names."),
     ("Emergencies", "The disasters that requests belong to."),
     ("Requests", "Ask for goods and people."),
+    ("Matching", "Who can help soonest, with least, and fairly; what if; preparedness."),
     ("Offers", "Answer a request. An offer reserves what it offers."),
     ("Consignments", "Goods on their way, from dispatch to receipt."),
     ("Deployments", "People on their way, from mobilisation to return."),

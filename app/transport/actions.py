@@ -14,8 +14,8 @@ from app.calls import Precondition
 from app.errors import AppError, missing, unknown
 from app.ledger.actions import Actor, Fact, record
 from app.transport import store
-from app.transport.finding import Network, Route, Stretch
-from app.transport.rules import Hub, Leg, Place, sea_at
+from app.transport.finding import Network, shown, why_none
+from app.transport.rules import Hub, Leg, Place
 
 
 async def put_hub(
@@ -143,42 +143,6 @@ async def find_route(
     if route is not None:
         return shown(route)
     return {"found": False, "reason": why_none(start, end)}
-
-
-def why_none(start: Place, end: Place) -> str:
-    """Why there is no route, in one sentence."""
-    for place, word in ((start, "start"), (end, "destination")):
-        sea = sea_at(place)
-        if sea is not None:
-            return f"The {word} lies in the {sea}."
-    return (
-        "No open leg leads there: nothing joins the two, or what does is closed or out of season."
-    )
-
-
-def shown(route: Route) -> dict[str, Any]:
-    """A route as it is shown."""
-    return {
-        "found": True,
-        "reason": None,
-        "mode": route.mode,
-        "hours": round(route.hours, 1),
-        "cost_per_tonne": round(route.cost_per_tonne, 1),
-        "stretches": [_stretch(stretch) for stretch in route.stretches],
-    }
-
-
-def _stretch(stretch: Stretch) -> dict[str, Any]:
-    return {
-        "leg": stretch.leg,
-        "start": stretch.start,
-        "end": stretch.end,
-        "mode": stretch.mode,
-        "hours": round(stretch.hours, 1),
-        "border_hours": round(stretch.border_hours, 1),
-        "cost_per_tonne": round(stretch.cost_per_tonne, 1),
-        "capacity_t": stretch.capacity_t,
-    }
 
 
 async def load_network(tx: AsyncConnection, society: str) -> int:

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 import networkx
 
-from app.transport.rules import ROAD_COST, ROAD_KMH, Hub, Join, Leg, Place, direct_km, joins
+from app.transport.rules import (
+    ROAD_COST,
+    ROAD_KMH,
+    Hub,
+    Join,
+    Leg,
+    Place,
+    direct_km,
+    joins,
+    sea_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,13 @@ class Network:
         self._legs = [leg for leg in legs if leg.is_open(on)]
         self._soonest = self._graph(_hours_first)
         self._cheapest = self._graph(_cost_first)
+        self._joined: dict[Place, list[Join]] = {}
+
+    def _joins(self, place: Place) -> list[Join]:
+        # A plan asks for the same sites once for each destination.
+        if place not in self._joined:
+            self._joined[place] = joins(place, self._hubs.values())
+        return self._joined[place]
 
     def _graph(self, measure: Measure) -> "networkx.Graph[str]":
         graph: networkx.Graph[str] = networkx.Graph()
@@ -88,10 +106,10 @@ class Network:
 
     def towards(self, destination: Place) -> "Ways":
         """Every way to a destination, found at once for all places."""
-        arrivals = joins(destination, self._hubs.values())
+        arrivals = self._joins(destination)
         return Ways(
             destination,
-            self._hubs,
+            self._joins,
             arrivals,
             _tree(self._soonest, arrivals, lambda join: join.hours),
             _tree(self._cheapest, arrivals, lambda join: join.cost_per_tonne),
@@ -130,13 +148,13 @@ class Ways:
     def __init__(
         self,
         destination: Place,
-        hubs: dict[str, Hub],
+        joined: Callable[[Place], Sequence[Join]],
         arrivals: Sequence[Join],
         soonest: _Tree,
         cheapest: _Tree,
     ) -> None:
         self._destination = destination
-        self._hubs = hubs
+        self._joined = joined
         self._arrivals = {join.hub: join for join in arrivals}
         self._soonest = soonest
         self._cheapest = cheapest
@@ -161,7 +179,7 @@ class Ways:
         straight = self._straight(place)
         departures = [
             (of_join(join) + tree.measure.get(join.hub, inf), join.hub, join)
-            for join in joins(place, self._hubs.values())
+            for join in self._joined(place)
         ]
         total, _, join = min(departures, default=(inf, "", None), key=lambda d: d[:2])
         if straight is not None and of_route(straight) <= total:
@@ -203,3 +221,39 @@ class Ways:
 
 def _road(start: str, end: str, join: Join) -> Stretch:
     return Stretch(None, start, end, "road", join.hours, 0.0, join.cost_per_tonne, None)
+
+
+def why_none(start: Place, end: Place) -> str:
+    """Why there is no route, in one sentence."""
+    for place, word in ((start, "start"), (end, "destination")):
+        sea = sea_at(place)
+        if sea is not None:
+            return f"The {word} lies in the {sea}."
+    return (
+        "No open leg leads there: nothing joins the two, or what does is closed or out of season."
+    )
+
+
+def shown(route: Route) -> dict[str, Any]:
+    """A route as it is shown."""
+    return {
+        "found": True,
+        "reason": None,
+        "mode": route.mode,
+        "hours": round(route.hours, 1),
+        "cost_per_tonne": round(route.cost_per_tonne, 1),
+        "stretches": [_stretch(stretch) for stretch in route.stretches],
+    }
+
+
+def _stretch(stretch: Stretch) -> dict[str, Any]:
+    return {
+        "leg": stretch.leg,
+        "start": stretch.start,
+        "end": stretch.end,
+        "mode": stretch.mode,
+        "hours": round(stretch.hours, 1),
+        "border_hours": round(stretch.border_hours, 1),
+        "cost_per_tonne": round(stretch.cost_per_tonne, 1),
+        "capacity_t": stretch.capacity_t,
+    }

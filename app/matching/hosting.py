@@ -1,0 +1,114 @@
+"""The processes that think, as the service holds them: few, bounded, never on its event loop."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from app.config import Settings
+from app.errors import AppError
+
+_GRACE = 15.0
+"""Seconds beyond the solver's limit for reading the question and writing the answer."""
+_PATIENCE = 3.0
+"""Seconds that a question waits for its turn."""
+_BUSY = {"Retry-After": "5"}
+
+
+@dataclass(frozen=True)
+class Thought:
+    """An answer; not final where the process ended before it had the best."""
+
+    document: bytes
+    final: bool
+
+
+class Thinking:
+    """So many questions at once, each in a process of its own; one more stands ready."""
+
+    def __init__(
+        self, settings: Settings, program: tuple[str, ...] = ("-m", "app.matching.worker")
+    ):
+        self._turns = asyncio.Semaphore(settings.plans_at_once)
+        self._memory = settings.plan_memory
+        self._program = program
+        self._ready: asyncio.subprocess.Process | None = None
+        self._refill: asyncio.Task[None] | None = None
+
+    async def answer(self, question: bytes, seconds: float) -> Thought:
+        """Think; the best answer that came within the time. Raises 503 where there is none."""
+        try:
+            await asyncio.wait_for(self._turns.acquire(), _PATIENCE)
+        except TimeoutError:
+            raise AppError("busy", "Other plans are being made.", headers=_BUSY) from None
+        try:
+            process = await self._take()
+            best: Thought | None = None
+            try:
+                async with asyncio.timeout(seconds + _GRACE):
+                    assert process.stdin is not None and process.stdout is not None
+                    with contextlib.suppress(ConnectionError):
+                        process.stdin.write(question)
+                        await process.stdin.drain()
+                        process.stdin.close()
+                    while best is None or not best.final:
+                        size = int.from_bytes(await process.stdout.readexactly(8), "big")
+                        body = await process.stdout.readexactly(size)
+                        best = Thought(body[1:], body[:1] == b"f")
+            except (TimeoutError, asyncio.IncompleteReadError):
+                # It hung, or died: what it had found so far is still a plan.
+                pass
+            finally:
+                await _end(process)
+        finally:
+            self._turns.release()
+        if best is None:
+            raise AppError("plan_failed", "No plan was found within the limits.", headers=_BUSY)
+        return best
+
+    async def _take(self) -> asyncio.subprocess.Process:
+        ready, self._ready = self._ready, None
+        if ready is None or ready.returncode is not None:
+            ready = await self._start()
+        self._refill = asyncio.create_task(self._stand_ready())
+        return ready
+
+    async def _stand_ready(self) -> None:
+        # To load the libraries takes longer than most plans do.
+        if self._ready is None:
+            self._ready = await self._start()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            *self._program,
+            str(self._memory),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            # A Ctrl-C in the terminal is the service's to handle.
+            start_new_session=True,
+        )
+
+    async def close(self) -> None:
+        """End what stands ready."""
+        if self._refill is not None:
+            await asyncio.gather(self._refill, return_exceptions=True)
+        if self._ready is not None:
+            await _end(self._ready)
+            self._ready = None
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    await process.wait()
+    # The transport would otherwise be closed by the collector, with a warning.
+    transport: Any = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
