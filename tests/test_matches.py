@@ -1,13 +1,346 @@
-"""Plans over HTTP: from what is published to offers that are accepted."""
+"""Plans over HTTP: from what is published to offers that are accepted, and what stays uncovered."""
 
-from tests.world import BLANKET, System, done, goods, refused
+from typing import Any
+
+from tests.world import Json, System, done, fresh, goods, people, refused
+
+PLACES = {
+    "AZE": (40.41, 49.87),
+    "KAZ": (43.65, 51.16),
+    "UZB": (41.31, 69.28),
+    "KGZ": (42.87, 74.59),
+    "TUR": (39.93, 32.86),
+}
+NOW = "2026-12-01T06:00:00+00:00"
+SOON = "2026-12-12T12:00:00Z"
 
 
-async def test_a_plan_becomes_offers_that_are_accepted_as_they_are(
+async def item(tur: System, *substitutes: Json, **more: Any) -> str:
+    """An item that no other test uses."""
+    code = fresh("MATCH").replace("-", "")
+    body = {
+        "unit": "piece",
+        "names": {"en": f"Thing {code}"},
+        "weight_kg": 10.0,
+        "substitutes": list(substitutes),
+        **more,
+    }
+    done(await tur.put(f"/v1/items/{code}", body), 201)
+    return code
+
+
+async def depot(system: System) -> str:
+    """A site in its society's own country."""
+    lat, lon = PLACES[system.society]
+    site = {"name": "Depot", "country": system.society, "lat": lat, "lon": lon}
+    assert (await system.put("/v1/my/sites/depot", site)).is_success
+    return "depot"
+
+
+async def lot(system: System, quantity: int, code: str, **more: Any) -> Json:
+    body = {"item": code, "site": await depot(system), "quantity": quantity, **more}
+    return done(await system.put(f"/v1/my/stock/{fresh('lot')}", body), 201)
+
+
+async def matches(system: System, request: Json, **more: Any) -> Json:
+    return done(await system.get(f"/v1/requests/{request['id']}/matches", at=NOW, **more))
+
+
+async def planned(system: System, emergency: Json, **options: Any) -> Json:
+    body = {"at": NOW, **options}
+    return done(await system.post(f"/v1/emergencies/{emergency['id']}/plan", body))
+
+
+def reasons(line: Json) -> list[str]:
+    assert all(reason["sentence"].endswith(".") for reason in line["reasons"])
+    return [reason["code"] for reason in line["reasons"]]
+
+
+async def follow(plan: Json, systems: dict[str, System]) -> None:
+    """Every society sends its offers as they are, every requester accepts them whole."""
+    for ready in plan["offers"]:
+        offer = done(await systems[ready["society"]].post("/v1/offers", ready["offer"]), 201)
+        requester = systems[offer["to"]]
+        done(await requester.post(f"/v1/offers/{offer['id']}/accept"))
+
+
+async def test_a_whole_plan_becomes_offers_that_are_accepted_without_a_single_refusal(
+    tur: System, aze: System, kaz: System, uzb: System, kgz: System
+) -> None:
+    small = await item(tur)
+    can = await item(tur, {"item": small, "quantity": 2, "per": 1})
+    for system, quantity in ((aze, 340), (kaz, 200), (uzb, 515)):
+        await lot(system, quantity, can, keep_back=15)
+        await lot(system, quantity // 2, small, expires_on="2027-08-01")
+    for system, skill in ((uzb, "shelter"), (kgz, "shelter")):
+        await system.pool(40, skill, site=await depot(system))
+    emergency = await tur.emergency()
+    first = await tur.request(
+        goods(700, can, accept_substitutes=True),
+        people(60, "shelter"),
+        emergency=emergency["id"],
+        needed_by="2027-02-01T12:00:00Z",
+        priority="critical",
+    )
+    second = await kgz.request(
+        goods(500, can, accept_substitutes=True),
+        emergency=emergency["id"],
+        needed_by="2027-02-01T12:00:00Z",
+        destination={"name": "Osh", "country": "KGZ", "lat": 40.53, "lon": 72.8},
+    )
+    plan = await planned(tur, emergency)
+    assert plan["optimal"], plan["stages"]
+    assert plan["summary"]["covered"]["critical"] == 760
+    await follow(plan, {s.society: s for s in (tur, aze, kaz, uzb, kgz)})
+    for request in (first, second):
+        figures = await tur.own_request(request)
+        wanted = {x["request_line"]: x["covered"] for x in plan["lines"]}
+        assert [x["accepted"] for x in figures["lines"]] == [
+            wanted[x["id"]] for x in figures["lines"]
+        ]
+    # What is published: 1,010 whole cans beyond the floors, and 526 small ones that count half.
+    assert sum(line["covered"] for line in plan["lines"] if line["kind"] == "stock") == 1200
+
+
+async def test_each_pick_says_where_from_when_and_how(tur: System, aze: System) -> None:
+    code = await item(tur, packs=[{"code": "box", "quantity": 20, "name": "Box"}])
+    mine = await lot(aze, 300, code)
+    request = await tur.request(goods(200, code), needed_by=SOON)
+    plan = await matches(tur, request)
+    [line] = plan["lines"]
+    [pick] = line["picks"]
+    assert (pick["stock"], pick["quantity"], pick["packs"]["count"]) == (mine["id"], 200, 10)
+    assert (pick["weight_kg"], pick["society"]) == (2000.0, "AZE")
+    route = plan["routes"][pick["route"]]
+    assert route["stretches"][0]["start"] == "Depot"
+    assert pick["hours"] >= route["hours"]
+    assert NOW < pick["arrives"] < SOON
+    assert plan["offers"][0]["offer"]["lines"] == [
+        {"request_line": line["request_line"], "stock": mine["id"], "quantity": 200}
+    ]
+    assert plan["summary"]["consignments"] == 1
+
+
+async def test_what_stays_uncovered_says_why(tur: System, aze: System, uzb: System) -> None:
+    none, late, old, kept, few = [await item(tur) for _ in range(5)]
+    await lot(uzb, 100, late)
+    await lot(aze, 100, old, expires_on="2026-12-20")
+    await lot(aze, 100, kept, keep_back=100)
+    await lot(aze, 30, few)
+    emergency = await tur.emergency()
+    in_time = await tur.request(
+        *(goods(50, code) for code in (none, old, kept, few)),
+        needed_by=SOON,
+        emergency=emergency["id"],
+    )
+    too_soon = await tur.request(
+        goods(50, late), needed_by="2026-12-01T12:00:00Z", emergency=emergency["id"]
+    )
+    lines = (await matches(tur, in_time))["lines"]
+    assert [reasons(line) for line in lines] == [
+        ["none_published"], ["expires"], ["floor"], ["none_published"],
+    ]  # fmt: skip
+    assert [line["uncovered"] for line in lines] == [50, 50, 50, 20]
+    [line] = (await matches(tur, too_soon))["lines"]
+    assert reasons(line) == ["too_late"]
+    assert "the first of them on 2026-12-0" in line["reasons"][0]["sentence"]
+    later = await planned(tur, emergency, latest_arrival="2027-01-01T00:00:00Z")
+    assert next(x for x in later["lines"] if x["code"] == late)["covered"] == 50
+
+
+async def test_a_plan_sees_with_the_requesters_eyes(
+    tur: System, aze: System, kaz: System, uzb: System
+) -> None:
+    code = await item(tur)
+    await lot(aze, 100, code, visible_to=["TUR"])
+    seen = await lot(uzb, 10, code)
+    request = await kaz.request(goods(50, code), needed_by="2027-01-20T00:00:00Z")
+    own = await matches(kaz, request)
+    told = await matches(tur, request)
+    for plan in (own, told):
+        assert [p["stock"] for p in plan["lines"][0]["picks"]] == [seen["id"]]
+    assert reasons(own["lines"][0]) == ["none_published"]
+    assert "not_visible" in reasons(told["lines"][0])
+    refused(await uzb.get(f"/v1/requests/{request['id']}/matches"), 403, "role_forbidden")
+
+
+async def test_a_member_is_shown_its_own_part_of_the_one_plan(
+    tur: System, aze: System, kaz: System, uzb: System
+) -> None:
+    code = await item(tur)
+    await lot(uzb, 100, code)
+    emergency = await tur.emergency()
+    await tur.request(
+        goods(80, code), emergency=emergency["id"], priority="critical", needed_by=SOON
+    )
+    await kaz.request(
+        goods(80, code),
+        emergency=emergency["id"],
+        priority="normal",
+        needed_by=SOON,
+        destination={"name": "Shymkent", "country": "KAZ", "lat": 42.32, "lon": 69.6},
+    )
+    whole, part = await planned(tur, emergency), await planned(kaz, emergency)
+    assert whole["summary"]["covered"] == {"critical": 80, "high": 0, "normal": 20}
+    assert {line["society"] for line in part["lines"]} == {"KAZ"}
+    assert part["summary"]["covered"] == {"critical": 0, "high": 0, "normal": 20}
+    assert reasons(part["lines"][0]) == ["taken"]
+    forbidden = await aze.post(f"/v1/emergencies/{emergency['id']}/plan", {})
+    refused(forbidden, 403, "role_forbidden")
+
+
+async def test_nothing_arrives_in_the_sea(tur: System, aze: System) -> None:
+    code = await item(tur)
+    await lot(aze, 100, code)
+    sea = {"name": "Caspian", "country": "AZE", "lat": 41.0, "lon": 51.2}
+    request = await tur.request(goods(50, code), destination=sea)
+    [line] = (await matches(tur, request))["lines"]
+    assert (line["covered"], reasons(line)) == (0, ["no_route"])
+
+
+async def test_a_deadline_in_the_past_and_quantities_beyond_any_stock_are_answered(
     tur: System, aze: System
 ) -> None:
-    lot = await aze.lot(500, keep_back=50, item="KRELCOOSETA")
-    request = await tur.request(goods(400, "KRELCOOSETA"))
-    plan = done(await tur.get(f"/v1/requests/{request['id']}/matches"))
-    print(plan)
-    assert plan["optimal"] is True
+    code = await item(tur)
+    await lot(aze, 999_999_999_999, code)
+    huge = await tur.request(goods(1_000_000_000_000, code), needed_by=SOON)
+    plan = await matches(tur, huge)
+    assert plan["lines"][0]["covered"] == 999_999_999_999
+    past = await tur.request(goods(10, code), needed_by="2026-11-01T00:00:00Z")
+    [line] = (await matches(tur, past))["lines"]
+    assert (line["covered"], reasons(line)) == (0, ["too_late"])
+
+
+async def test_what_if_the_ferry_closes(tur: System, kaz: System, aze: System) -> None:
+    code = await item(tur)
+    await lot(kaz, 100, code)
+    emergency = await tur.emergency()
+    await tur.request(goods(100, code), emergency=emergency["id"], needed_by="2027-01-20T00:00:00Z")
+    by_land = {"modes": ["road", "rail", "sea"]}
+    before = await planned(tur, emergency, **by_land)
+    legs = [x["leg"] for x in before["routes"][0]["stretches"]]
+    assert "sea-aktau-baku" in legs
+    events = len(await tur.events())
+    no_ferry = {"closed_legs": ["sea-aktau-baku"]}
+    closed = await planned(tur, emergency, **by_land, what_if=no_ferry)
+    as_it_is, supposed = closed["compared"]["as_it_is"], closed["compared"]["supposed"]
+    assert "sea-aktau-baku" not in [x["leg"] for r in closed["routes"] for x in r["stretches"]]
+    assert as_it_is["covered"] == before["summary"]["covered"]
+    assert supposed["mean_hours"] > as_it_is["mean_hours"]
+    near = {
+        "society": "AZE", "item": code, "quantity": 60, "place": "Ganja", "country": "AZE",
+        "lat": 40.68, "lon": 46.36,
+    }  # fmt: skip
+    more = await planned(tur, emergency, **by_land, what_if={"lots": [near]})
+    assert more["compared"]["supposed"]["mean_hours"] < as_it_is["mean_hours"]
+    assert [o["society"] for o in more["offers"]] == ["KAZ"], "nobody can offer what is supposed"
+    assert len(await tur.events()) == events, "a supposition was stored"
+    assert await planned(tur, emergency, **by_land) == before
+    wrong = await tur.post(
+        f"/v1/emergencies/{emergency['id']}/plan", {"what_if": {"closed_legs": ["no-such-leg"]}}
+    )
+    assert refused(wrong, 422, "unknown_reference")["errors"][0]["pointer"] == (
+        "/what_if/closed_legs/0"
+    )
+
+
+async def test_options_bound_the_plan(tur: System, aze: System, uzb: System) -> None:
+    code = await item(tur)
+    await lot(aze, 60, code)
+    await lot(uzb, 60, code)
+    emergency = await tur.emergency()
+    await tur.request(goods(100, code), emergency=emergency["id"], needed_by="2027-01-20T00:00:00Z")
+    free = await planned(tur, emergency)
+    assert (free["summary"]["covered"]["high"], free["summary"]["consignments"]) == (100, 2)
+    one = await planned(tur, emergency, max_consignments=1)
+    assert (one["summary"]["covered"]["high"], one["summary"]["consignments"]) == (60, 1)
+    assert reasons(one["lines"][0]) == ["consignments"]
+    without = await planned(tur, emergency, leave_out=["AZE"])
+    assert {p["society"] for p in without["lines"][0]["picks"]} == {"UZB"}
+    weighed = await planned(tur, emergency, weights={"cost": 1})
+    assert weighed["summary"]["covered"]["high"] == 100
+    assert weighed["summary"]["cost"] <= free["summary"]["cost"]
+
+
+async def test_the_same_call_is_answered_the_same(tur: System, aze: System) -> None:
+    code = await item(tur)
+    for _ in range(4):
+        await lot(aze, 25, code)
+    emergency = await tur.emergency()
+    await tur.request(goods(60, code), goods(20, code), emergency=emergency["id"], needed_by=SOON)
+    path = f"/v1/emergencies/{emergency['id']}/plan"
+    assert await planned(tur, emergency) == await planned(tur, emergency)
+    key = fresh("plan-key")
+    first = await tur.post(path, {"at": NOW}, Idempotency_Key=key)
+    again = await tur.post(path, {"at": NOW}, Idempotency_Key=key)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.content == first.content
+    other = await tur.post(path, {"at": SOON}, Idempotency_Key=key)
+    refused(other, 422, "idempotency_key_reused")
+
+
+async def test_people_come_for_the_whole_of_the_window_and_speak_the_language(
+    tur: System, aze: System
+) -> None:
+    site = await depot(aze)
+    await aze.pool(30, "camp_management", site=site, languages=["ky"])
+    speaks = await aze.pool(30, "camp_management", site=site, languages=["tr"])
+    await aze.pool(30, "camp_management", site=site, available_until="2027-01-15T00:00:00Z")
+    line = people(20, "camp_management") | {"languages": ["tr"]}
+    request = await tur.request(line, needed_by="2027-01-10T00:00:00Z")
+    [found] = (await matches(tur, request))["lines"]
+    assert [(p["volunteers"], p["headcount"], p["speak"]) for p in found["picks"]] == [
+        (speaks["id"], 20, ["tr"])
+    ]
+
+
+async def test_an_offer_that_nobody_needs_is_told_so_before_it_is_made(
+    tur: System, kaz: System
+) -> None:
+    needed, useless = await item(tur), await item(tur)
+    emergency = await tur.emergency()
+    await tur.request(goods(40, needed), emergency=emergency["id"])
+    nets, blankets = await lot(kaz, 100, useless), await lot(kaz, 100, needed)
+
+    async def screened(body: Json, *lots: tuple[Json, int]) -> Json:
+        lines = [{"stock": one["id"], "quantity": quantity} for one, quantity in lots]
+        return done(await kaz.post("/v1/offers/screening", body | {"lines": lines}))
+
+    asked = {"emergency": emergency["id"], "to": "TUR"}
+    told = await screened(asked, (nets, 50))
+    assert (told["needed"], told["lines"][0]["outstanding"]) == (False, 0)
+    assert [(n["code"], n["outstanding"]) for n in told["needed_instead"]] == [(needed, 40)]
+    welcome = await screened(asked, (blankets, 30))
+    assert (welcome["needed"], welcome["needed_instead"]) == (True, [])
+    foreign = {"stock": nets["id"], "quantity": 1}
+    answer = await tur.post("/v1/offers/screening", asked | {"to": "KAZ", "lines": [foreign]})
+    refused(answer, 422, "unknown_reference")
+
+
+async def test_preparedness_tells_when_the_stock_covers_a_scenario_and_what_is_missing(
+    tur: System, aze: System, uzb: System
+) -> None:
+    code = await item(tur)
+    await lot(aze, 100, code)
+    await lot(uzb, 100, code)
+    place = {"name": "Shamakhi", "country": "AZE", "lat": 40.63, "lon": 48.64}
+    scenario: Json = {"place": place, "people": 75, "needs": [{"item": code, "per_person": 2}]}
+    tried = done(await tur.post("/v1/preparedness", scenario | {"within_hours": 24}))
+    [need] = tried["needs"]
+    assert (need["needed"], need["in_time"], need["missing"]) == (150, 100, 50)
+    assert need["covered_after_hours"] > 24
+    assert need["missing_for_good"] == 0
+    assert tried["covered_in_time"] is False
+    sphere = done(await tur.post("/v1/preparedness", {"place": place, "people": 1000}))
+    assert all("Sphere 2018" in need["source"] for need in sphere["needs"])
+    food = next(need for need in sphere["needs"] if need["name"] == "food")
+    assert food["needed"] == 1000 * 14 * 2100
+
+
+async def test_a_plan_with_options_out_of_range_is_refused(tur: System) -> None:
+    emergency = await tur.emergency()
+    path = f"/v1/emergencies/{emergency['id']}/plan"
+    for body in ({"time_limit": 600}, {"max_consignments": 0}, {"weights": {"speed": 1}}):
+        refused(await tur.post(path, body), 422, "invalid_input")
+    empty = done(await tur.post(path, {}))
+    assert (empty["optimal"], empty["lines"]) == (True, [])

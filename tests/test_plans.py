@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.matching.model import Instance, faults, measure
-from app.matching.planning import STAGES, nearest_first, plan
+from app.matching.building import STAGES
+from app.matching.planning import nearest_first, plan
 from app.matching.program import Deadline
 from app.matching.rules import NEVER
 
 Numbers = list[int]
 
 
-def instance(  # noqa: PLR0913
+def instance(
     rows: Numbers,
     lines: list[tuple[int, int, int]],
     arcs: list[dict[str, Any]],
@@ -125,9 +126,7 @@ def people(draw: st.DrawFn) -> Instance:
         {"rows": of, "line": n, "step": draw(small), "cost": 0, "ill": draw(st.integers(0, 1))}
         for (_, n), of in sorted(at.items())
     ]
-    return instance(
-        rows, lines, arcs, owner_of, [], [o for o in owner_of], [3] * (max(owner_of) + 1)
-    )
+    return instance(rows, lines, arcs, owner_of, [], list(owner_of), [3] * (max(owner_of) + 1))
 
 
 def every(question: Instance, most: int | None = None) -> list[np.ndarray[Any, Any]]:

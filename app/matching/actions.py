@@ -209,11 +209,11 @@ async def _screened(tx: AsyncConnection, caller: Caller, offer: Unasked) -> dict
     pools = [pool for pool, _ in offer.pools]
     own_pools = await volunteers.offerable(tx, caller.society, pools) if pools else {}
     lines = []
-    for n, (lot, quantity, pack) in enumerate(offer.lots):
+    for n, (lot, count, pack) in enumerate(offer.lots):
         if lot not in own:
             raise unknown(f"/lines/{n}/stock", "lot of yours")
         code = own[lot].item
-        quantity = await catalogue.in_base_units(tx, code, quantity, pack, f"/lines/{n}")
+        quantity = await catalogue.in_base_units(tx, code, count, pack, f"/lines/{n}")
         lines.append(_verdict(code, quantity, needed.get(code, 0), offer.to))
     for n, (pool, headcount) in enumerate(offer.pools):
         if pool not in own_pools:

@@ -216,21 +216,24 @@ def _reasons(
 
 def _of_what_fits(asked: Asked, found: Candidates, n: int, said: list[Json]) -> None:
     """All that could serve is in the plan, for this line or for another."""
-    fits = sum(fate.fit for fate in found.fates[n])
-    own = sum(f.fit for f in found.fates[n][:1])
-    line = found.lines[n]
-    if asked.options.max_consignments is not None:
-        said.append({"code": "consignments", "quantity": None,
-                     "sentence": "What else could arrive in time would need more consignments "
-                     f"than {asked.options.max_consignments}, or serves lines that come first."})  # fmt: skip
-    elif fits > own or fits >= line.need or line.people:
-        said.append({"code": "taken", "quantity": fits,
-                     "sentence": f"{fits} could arrive in time; the plan gives what is not "
-                     "here to lines that come first, or it makes no whole number of these."})  # fmt: skip
+    fits, line = sum(fate.fit for fate in found.fates[n]), found.lines[n]
+    most = asked.options.max_consignments
+    if most is not None:
+        code, quantity = "consignments", None
+        sentence = (
+            f"What else could arrive in time needs more than {most} consignments, or goes to "
+            "lines that come first."
+        )
+    elif len(found.fates[n]) > 1 or fits >= line.need or line.people:
+        code, quantity = "taken", fits
+        sentence = (
+            f"{fits} could arrive in time; what is not here goes to lines that come first, or "
+            "stands for no whole number of these."
+        )
     else:
-        said.append({"code": "none_published", "quantity": fits,
-                     "sentence": f"No more than {fits} that could arrive in time are "
-                     "published."})  # fmt: skip
+        code, quantity = "none_published", fits
+        sentence = f"No more than {fits} that could arrive in time are published."
+    said.append({"code": code, "sentence": sentence, "quantity": quantity})
 
 
 def _soonest(fates: list[Fate]) -> float | None:
@@ -268,10 +271,11 @@ def _sum(lines: list[Json], priority: str, figure: str) -> int:
 
 
 def _mean(picks: list[tuple[Json, Json]]) -> float | None:
-    total = sum(pick["covers"] for _, pick in picks)
+    total: int = sum(pick["covers"] for _, pick in picks)
     if not total:
         return None
-    return round(sum(pick["covers"] * pick["hours"] for _, pick in picks) / total, 2)
+    hours: float = sum(pick["covers"] * pick["hours"] for _, pick in picks)
+    return round(hours / total, 2)
 
 
 def _totals(lines: list[Json]) -> list[Json]:

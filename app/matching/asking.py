@@ -1,6 +1,6 @@
 """The question as it came from the database, with what the caller supposes, ready to plan."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -154,7 +154,8 @@ def read(data: Mapping[str, Any], supposed: Mapping[str, Any] | None = None) -> 
     options = Options(
         **given
         | {
-            "leave_out": frozenset(given.get("leave_out", ())),
+            "leave_out": frozenset(given["leave_out"]),
+            "modes": frozenset(given["modes"]),
             "latest_arrival": None if late is None else _hours(at, late),
         }
     )
@@ -180,7 +181,7 @@ def read(data: Mapping[str, Any], supposed: Mapping[str, Any] | None = None) -> 
                 _days(today, expires), None, expires, True)
         )  # fmt: skip
     closed = set(supposed.get("closed_legs", ()))
-    legs = [_leg(row) for row in data["legs"]]
+    legs = [leg for row in data["legs"] if (leg := _leg(row)).mode in options.modes]
     return Asked(
         at=at,
         options=options,
@@ -238,9 +239,10 @@ def _pool(at: datetime, row: Any, number_of: Mapping[str, int]) -> Pool:
     )  # fmt: skip
 
 
-def _leg(row: Iterable[Any]) -> Leg:
-    *plain, months, closed = row
-    return Leg(*plain, months=None if months is None else frozenset(months), closed=closed)
+def _leg(row: Sequence[Any]) -> Leg:
+    code, start, end, mode, hours, border, cost, capacity, months, closed = row
+    seasons = None if months is None else frozenset(months)
+    return Leg(code, start, end, mode, hours, border, cost, capacity, seasons, closed)
 
 
 def _hours(at: datetime, instant: str) -> float:

@@ -54,12 +54,14 @@ class Instance:
         """Of each arc: the most steps that what is had and the line allow."""
         has = np.full(self.arcs, np.iinfo(np.int64).max)
         np.minimum.at(has, self.at_arc, self.limit[self.at_row])
-        return np.minimum(has // self.use, self.need[self.line] // self.cover)
+        most: Ints = np.minimum(has // self.use, self.need[self.line] // self.cover)
+        return most
 
     def plain(self) -> Bools:
         """Of each arc: whether it is one of a flow: one to one, on one row."""
         rows = np.bincount(self.at_arc, minlength=self.arcs)
-        return (self.use == 1) & (self.cover == 1) & (rows == 1)
+        plain: Bools = (self.use == 1) & (self.cover == 1) & (rows == 1)
+        return plain
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Program:
         """
         if self.columns == 0:
             return Found(np.zeros(0), 0.0, 0.0, True, np.zeros(0), np.zeros(self.rows))
-        highs = highspy.Highs()
+        highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for name, value in _OPTIONS.items():
             highs.setOptionValue(name, value)
         highs.setOptionValue("time_limit", max(_LEAST_TIME, until.left))

@@ -31,6 +31,7 @@ class Options:
     substitutes: bool = True
     count_proposed: bool = False
     handling_hours: float = 12.0
+    modes: frozenset[str] = frozenset({"road", "rail", "sea", "air"})
 
 
 CRITERIA = ("time", "fair_share", "consignments", "cost")

@@ -1,6 +1,6 @@
 """What is sent to ask for a plan."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,7 @@ _LOT = "01935f80-4a4b-7c4d-8e4f-5a5b5c5d5e5f"
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
+Mode = Literal["road", "rail", "sea", "air"]
 Societies = Annotated[list[SocietyCode], Field(max_length=50)]
 
 
@@ -72,6 +73,11 @@ class Options(Input):
     handling_hours: Annotated[float, Field(ge=0, le=720, allow_inf_nan=False)] = Field(
         default=12, description="Hours until goods leave.", examples=[12]
     )
+    modes: Annotated[list[Mode], Field(min_length=1, max_length=4)] = Field(
+        default=["road", "rail", "sea", "air"],
+        description="By what things may travel; a plane does not carry ten thousand tents.",
+        examples=[["road", "rail", "sea"]],
+    )
     substitutes: bool = Field(
         default=True, description="Use substitutes where a line accepts them.", examples=[True]
     )
@@ -97,6 +103,7 @@ class Options(Input):
             else {name: getattr(self.weights, name) for name in CRITERIA},
             "margin_days": self.margin_days,
             "handling_hours": self.handling_hours,
+            "modes": sorted(set(self.modes)),
             "substitutes": self.substitutes,
             "count_proposed": self.count_proposed,
             "time_limit": self.time_limit,
