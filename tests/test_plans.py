@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.matching.model import Instance, faults, measure
 from app.matching.building import STAGES
+from app.matching.model import Instance, faults, measure
 from app.matching.planning import nearest_first, plan
 from app.matching.program import Deadline
 from app.matching.rules import NEVER

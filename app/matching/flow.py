@@ -136,7 +136,7 @@ def solve(net: Network, until: Deadline) -> tuple[Ints, Floats, Floats, Ints] | 
         np.arange(share.start, share.stop),
         -1.0,
     )
-    cost = np.concatenate([_arc_costs(net), np.tile(np.arange(TENTHS), len(owners))])
+    cost = np.concatenate([arc_costs(net), np.tile(np.arange(TENTHS), len(owners))])
     found = program.solve(cost.astype(np.float64), until, whole=False)
     if found is None or found.reduced is None or found.duals is None:
         return None
@@ -154,7 +154,8 @@ def solve(net: Network, until: Deadline) -> tuple[Ints, Floats, Floats, Ints] | 
     return (x, reduced, duals, owners) if proven else None
 
 
-def _arc_costs(net: Network) -> Ints:
+def arc_costs(net: Network) -> Ints:
+    """Of each arc: what decides coverage by priority first, and then time."""
     # A cycle visits a row and a line at most once: so many arcs can it enter, and so much time
     # can one unit of coverage cost at most.
     longest = min(len(net.limit), len(net.need)) + 1

@@ -29,8 +29,13 @@ class Thinking:
     """So many questions at once, each in a process of its own; one more stands ready."""
 
     def __init__(
-        self, settings: Settings, program: tuple[str, ...] = ("-m", "app.matching.worker")
-    ):
+        self,
+        settings: Settings,
+        program: tuple[str, ...] = ("-m", "app.matching.worker"),
+        grace: float = _GRACE,
+        patience: float = _PATIENCE,
+    ) -> None:
+        self._grace, self._patience = grace, patience
         self._turns = asyncio.Semaphore(settings.plans_at_once)
         self._memory = settings.plan_memory
         self._program = program
@@ -40,14 +45,14 @@ class Thinking:
     async def answer(self, question: bytes, seconds: float) -> Thought:
         """Think; the best answer that came within the time. Raises 503 where there is none."""
         try:
-            await asyncio.wait_for(self._turns.acquire(), _PATIENCE)
+            await asyncio.wait_for(self._turns.acquire(), self._patience)
         except TimeoutError:
             raise AppError("busy", "Other plans are being made.", headers=_BUSY) from None
         try:
             process = await self._take()
             best: Thought | None = None
             try:
-                async with asyncio.timeout(seconds + _GRACE):
+                async with asyncio.timeout(seconds + self._grace):
                     assert process.stdin is not None and process.stdout is not None
                     with contextlib.suppress(ConnectionError):
                         process.stdin.write(question)

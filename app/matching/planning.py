@@ -9,12 +9,10 @@ from app.matching import flow
 from app.matching.building import COVERAGE, STAGES, Built, Decided
 from app.matching.model import Instance, components, faults, measure, weigh
 from app.matching.program import (
-    Bools,
     Criterion,
     Deadline,
     Floats,
     Ints,
-    Program,
     Stage,
     one_after_another,
 )
@@ -49,14 +47,19 @@ def plan(
     most: int | None = None,
     weights: Mapping[str, float] | None = None,
     told: Told = lambda _: None,
+    *,
+    only_flow: bool = False,
 ) -> Plan:
-    """The best plan that is found in time. `told` hears of every better one on the way."""
+    """The best plan that is found in time. `told` hears of every better one on the way.
+
+    `only_flow`: coverage, time and fair share alone.
+    """
     best = Plan(nearest_first(instance, most), [Stage(n, 0, -_INFINITY, False) for n in STAGES])
     if instance.arcs == 0:
         return Plan(best.x, [Stage(name, 0, 0, True) for name in STAGES])
     told(best)
     search = _Search(instance, until, most, weights, best, told)
-    search.run()
+    search.run(only_flow)
     wrong = faults(instance, best.x)
     assert not wrong, f"the plan promises {wrong}"
     return best
@@ -104,7 +107,7 @@ class _Search:
         self.decided = Decided(self.instance, self.most)
         self.found: dict[str, list[Stage]] = {name: [] for name in STAGES}
 
-    def run(self) -> None:
+    def run(self, only_flow: bool) -> None:
         """First what decouples by item, then what travels together."""
         if self.most is not None:
             self._together([np.arange(self.instance.arcs)], list(STAGES))
@@ -124,6 +127,8 @@ class _Search:
                 self._decide(arcs, first, share)
         self.best.stages = self._stages()
         self.told(self.best)
+        if only_flow:
+            return
         groups = list(_packed(self._hanging_together(by_journey=True)))
         self._together(groups, list(STAGES[len(first) :]))
 
