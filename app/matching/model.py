@@ -13,7 +13,7 @@ from app.matching.program import Bools, Floats, Ints
 from app.matching.rules import TENTHS, tenths
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instance:
     """What is to be planned. All arrays are of whole numbers."""
 

@@ -54,10 +54,16 @@ def plan(
 
     `only_flow`: coverage, time and fair share alone.
     """
-    best = Plan(nearest_first(instance, most), [Stage(n, 0, -_INFINITY, False) for n in STAGES])
     if instance.arcs == 0:
-        return Plan(best.x, [Stage(name, 0, 0, True) for name in STAGES])
-    told(best)
+        return Plan(
+            np.zeros(0, dtype=np.int64), [Stage(name, 0, 0, True) for name in STAGES]
+        )
+    unproven = [Stage(name, 0, -_INFINITY, False) for name in STAGES]
+    if only_flow:
+        best = Plan(np.zeros(instance.arcs, dtype=np.int64), unproven)
+    else:
+        best = Plan(nearest_first(instance, most), unproven)
+        told(best)
     search = _Search(instance, until, most, weights, best, told)
     search.run(only_flow)
     wrong = faults(instance, best.x)
