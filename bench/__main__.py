@@ -8,13 +8,14 @@ from bench.contention import from_one_lot
 from bench.growth import latency_as_it_grows
 from bench.load import Strange
 from bench.memory import of_a_worker
+from bench.planning import over_http
 from bench.report import Measured, machine, table
 from bench.scale import FULL, QUICK
 from bench.stage import stage
 from bench.throughput import against_the_floor
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory")
+NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "matching")
 
 
 def main() -> int:
@@ -37,6 +38,8 @@ def main() -> int:
                 measured += latency_as_it_grows(there, scale)
             if "memory" in names:
                 measured += of_a_worker(there, scale)
+            if "matching" in names:
+                measured += over_http(there, scale)
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.matching import flow
 from app.matching.model import Instance
-from app.matching.planning import STAGES, plan
+from app.matching.planning import plan
 from app.matching.program import Deadline
 from app.matching.rules import NEVER, TENTHS, tenths
 from bench.report import Measured
@@ -36,16 +36,14 @@ def network_of(lots: int, lines: int, seed: int = 1) -> Instance:
     limit = np.bincount(row, weights=left).astype(np.int64)
     class_item, class_site = kept // _SITES, kept % _SITES
     owner_name = class_item * _SOCIETIES + society[class_site]
-    owners, owner = np.unique(owner_name, return_inverse=True)
+    _, owner = np.unique(owner_name, return_inverse=True)
     stock = np.bincount(owner, weights=limit).astype(np.int64)
     asked = draw.integers(0, _ITEMS, size=lines)
     request = np.arange(lines) // 5
     place = (request * 7) % _PLACES
     deadline = 12 + (request * 13) % 30
     need = draw.integers(1, int(2 * limit.sum() / lines), size=lines)
-    pairs = [
-        (np.flatnonzero(class_item == n), np.flatnonzero(asked == n)) for n in range(_ITEMS)
-    ]
+    pairs = [(np.flatnonzero(class_item == n), np.flatnonzero(asked == n)) for n in range(_ITEMS)]
     rows = np.concatenate([np.repeat(c, len(a)) for c, a in pairs])
     line = np.concatenate([np.tile(a, len(c)) for c, a in pairs])
     step = far[class_site[rows], place[line]]
@@ -123,9 +121,7 @@ def their_flow(instance: Instance) -> int:
     ]  # fmt: skip
     cells = [np.concatenate(part).astype(np.int64) for part in (tails, heads, room_of, cost_of)]
     solver = min_cost_flow.SimpleMinCostFlow()
-    solver.add_arcs_with_capacity_and_unit_cost(
-        *cells
-    )
+    solver.add_arcs_with_capacity_and_unit_cost(*cells)
     supplies = np.zeros(sink + 1, dtype=np.int64)
     supplies[source], supplies[sink] = total, -total
     solver.set_nodes_supplies(np.arange(sink + 1), supplies)
@@ -169,6 +165,3 @@ def of_the_flow(lots: int = 100_000, lines: int = 5_000, rounds: int = 3) -> lis
             most=1.3,
         ),
     ]
-
-
-__all__ = ["STAGES", "network_of", "of_the_flow", "our_flow", "their_flow"]

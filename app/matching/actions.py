@@ -51,7 +51,7 @@ async def match(
             )
         if row.status != "open":
             raise wrong_state("request", row.status, "open")
-        parts = await _gather(tx, {"request": request}, asking)
+        parts = await gather(tx, {"request": request}, asking)
     return await _think(thinking, caller, asking, parts, None)
 
 
@@ -73,7 +73,7 @@ async def plan(
                 "Only societies with an open request in this emergency and the secretariat plan.",
             )
         await _check(tx, asking.what_if)
-        parts = await _gather(tx, {"emergency": emergency, "only": asking.only}, asking)
+        parts = await gather(tx, {"emergency": emergency, "only": asking.only}, asking)
     only = None if caller.is_secretariat else caller.society
     return await _think(thinking, caller, asking, parts, only)
 
@@ -93,7 +93,8 @@ async def _check(tx: AsyncConnection, what_if: Mapping[str, Any] | None) -> None
             raise unknown(f"/what_if/lots/{n}/society", "society that takes part")
 
 
-async def _gather(tx: AsyncConnection, chosen: dict[str, Any], asking: Asking) -> dict[str, str]:
+async def gather(tx: AsyncConnection, chosen: dict[str, Any], asking: Asking) -> dict[str, str]:
+    """Everything that a plan for the chosen requests is made from, as JSON."""
     values = chosen | {"now": asking.at or clock.now(), "items": _supposed_items(asking)}
     count, lines = await store.lines(tx, values)
     if count > MOST_LINES:
@@ -148,11 +149,15 @@ async def _think(
         "secretariat": caller.is_secretariat,
         "only_for": only,
     } | more
-    # What PostgreSQL wrote is put together as text; only the other process reads it.
+    thought = await thinking.answer(written(head, parts), asking.options["time_limit"])
+    return thought.document.decode()
+
+
+def written(head: Mapping[str, Any], parts: Mapping[str, str]) -> bytes:
+    """A question as the planning process reads it; what PostgreSQL wrote stays text here."""
     raw = json_text.dump(head).decode()[:-1]
     raw += "".join(f',"{name}":{text}' for name, text in parts.items()) + "}"
-    thought = await thinking.answer(raw.encode(), asking.options["time_limit"])
-    return thought.document.decode()
+    return raw.encode()
 
 
 async def prepare(

@@ -322,10 +322,12 @@ def _offers(lines: list[Json]) -> list[Json]:
     ]
 
 
+def figures(document: Json) -> Json:
+    """The figures by which plans are compared."""
+    names = ("covered", "consignments", "teams", "mean_hours", "last_arrival", "cost")
+    return {name: document["summary"][name] for name in names}
+
+
 def compare(before: Json, after: Json) -> Json:
     """What the suppositions change."""
-    names = ("covered", "consignments", "teams", "mean_hours", "last_arrival", "cost")
-    return {
-        "as_it_is": {name: before["summary"][name] for name in names},
-        "supposed": {name: after["summary"][name] for name in names},
-    }
+    return {"as_it_is": figures(before), "supposed": figures(after)}

@@ -55,9 +55,7 @@ def plan(
     `only_flow`: coverage, time and fair share alone.
     """
     if instance.arcs == 0:
-        return Plan(
-            np.zeros(0, dtype=np.int64), [Stage(name, 0, 0, True) for name in STAGES]
-        )
+        return Plan(np.zeros(0, dtype=np.int64), [Stage(name, 0, 0, True) for name in STAGES])
     unproven = [Stage(name, 0, -_INFINITY, False) for name in STAGES]
     if only_flow:
         best = Plan(np.zeros(instance.arcs, dtype=np.int64), unproven)
@@ -126,9 +124,10 @@ class _Search:
         flows = [] if self.weights else [g for g in groups if plain[g].all()]
         others = [g for g in groups if self.weights or not plain[g].all()]
         packed = list(_packed(flows))
+        # Seven tenths of the time at most: what travels together is the harder part.
+        shares = _Shares([*packed, *others], self.until.share(0.7))
         for n, arcs in enumerate([*packed, *others]):
-            last = n + 1 == len(packed) + len(others)
-            share = self.until.share(0.7 if last else 0.5)
+            share = shares.next()
             if n >= len(packed) or not self._flow(arcs, share):
                 self._decide(arcs, first, share)
         self.best.stages = self._stages()
@@ -186,17 +185,17 @@ class _Search:
     # ---- what travels together
 
     def _together(self, groups: list[Ints], names: Sequence[str]) -> None:
-        count = len(groups)
+        shares = _Shares(groups, self.until)
         for name in [*names, "weighted"]:
             self.found[name] = [Stage(name, 0, 0, True)]
-        for n, arcs in enumerate(groups):
+        for arcs in groups:
+            until = shares.next()
             if len(arcs) > _MANY or self.until.left <= 0:
                 for name in names:
                     self.found[name].append(Stage(name, 0, self._floor(name, arcs), False))
                 continue
             built = Built(self.decided, arcs, consignments=True)
             criteria = self._criteria(built, names)
-            until = self.until.share(1.0 if n + 1 == count else 0.5)
             start = built.start(self.best.x)
             x, stages = one_after_another(built.program, criteria, until, start)
             self._take(built, x, stages)
@@ -247,6 +246,20 @@ class _Search:
             bound = value if proven else value - missing
             stages.append(Stage(name, value, bound, proven))
         return stages
+
+
+class _Shares:
+    """The time that is left, divided by the size of what is still to be planned."""
+
+    def __init__(self, groups: Sequence[Ints], until: Deadline) -> None:
+        self._sizes = [len(group) for group in groups]
+        self._until = until
+
+    def next(self) -> Deadline:
+        """Until when the next group may take."""
+        share = self._sizes[0] / max(1, sum(self._sizes))
+        self._sizes.pop(0)
+        return self._until.share(share)
 
 
 def _packed(groups: Sequence[Ints]) -> Iterator[Ints]:

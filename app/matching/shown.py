@@ -211,6 +211,9 @@ class Plan(Shown):
     routes: list[PlannedRoute] = Field(description="The routes of the picks.")
     societies: list[Total] = Field(description="By society.")
     offers: list[ReadyOffer] = Field(description="What each society can send.")
+    nearest_first: Compared = Field(
+        description="What it would be if each line in turn took the nearest: the plan's baseline."
+    )
     compared: Comparison | None = Field(
         default=None, description="Where something was supposed: before and after."
     )

@@ -58,16 +58,24 @@ def _planned(
     asked: asking.Asked, seconds: float, secretariat: bool, only: str | None, out: BinaryIO | None
 ) -> answering.Json:
     found = candidates.find(asked)
+    nearest: list[answering.Json] = []
+
+    def shown(better: Plan) -> answering.Json:
+        document = answering.answer(asked, found, better, secretariat, only)
+        if not nearest:
+            nearest.append(answering.figures(document))
+        return document | {"nearest_first": nearest[0]}
 
     def told(better: Plan) -> None:
+        document = shown(better)
         if out is not None:
-            _write(out, answering.answer(asked, found, better, secretariat, only), False)
+            _write(out, document, False)
 
     options = asked.options
     best = plan(
         found.instance, Deadline.within(seconds), options.max_consignments, options.weights, told
     )
-    return answering.answer(asked, found, best, secretariat, only)
+    return shown(best)
 
 
 def _write(out: BinaryIO, document: answering.Json, final: bool) -> None:
