@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import highspy
 import httpx
 
@@ -26,10 +27,31 @@ from bench.scale import QUICK, Scale
 from bench.stage import Database, Server, Stage
 from bench.throughput import stock_pages
 
-_SIZE = Size(lots=5_000, requests=20, records=100)
-_LIMIT = 60.0
+_SIZE = Size(lots=100, requests=20, records=100)
+_LOTS = 5_000
+_LIMIT = 10.0
 
-# A hundred requests of five lines, to ten towns of the network.
+# Two hundred warehouses around the towns of the network, with lots of every item.
+_STOCK = """
+CREATE TEMP TABLE warehouse AS
+SELECT n, uuidv7() AS id, h.country, h.lat + (hashint4(n) % 100) / 12.0 AS lat,
+    h.lon + (hashint4(n + 1000) % 100) / 8.0 AS lon,
+    (ARRAY['AZE', 'KAZ', 'KGZ', 'UZB'])[1 + n % 4] AS society
+FROM generate_series(0, 199) n
+JOIN (SELECT row_number() OVER (ORDER BY code) - 1 AS k, count(*) OVER () AS hubs, * FROM hubs) h
+    ON h.k = n % h.hubs;
+INSERT INTO sites (id, society, ref, name, country, lat, lon, kind)
+SELECT id, society, 'planned-' || n, 'Warehouse ' || n, country, lat, lon, 'warehouse'
+FROM warehouse;
+INSERT INTO lots (id, society, ref, item, site, quantity, keep_back, reserved, ceiling, expires_on,
+                  as_of, updated_at, withdrawn)
+SELECT uuidv7(), w.society, 'planned-' || g,
+    'HBENITEM' || lpad((1 + abs(hashint4(g)) % 100)::text, 3, '0'), w.id,
+    100 + abs(hashint4(g + 7)) % 2000, 0, 0, 100 + abs(hashint4(g + 7)) % 2000,
+    CASE WHEN g % 5 < 2 THEN current_date + 90 + abs(hashint4(g + 9)) % 600 END, now(), now(), false
+FROM generate_series(1, 5000) g JOIN warehouse w ON w.n = abs(hashint4(g + 3)) % 200
+"""
+# Two hundred and fifty requests of two lines, to towns of three countries.
 _ASKED = """
 WITH e AS (
     INSERT INTO emergencies (id, society, name, hazard, country, lat, lon, started_on, status,
@@ -43,7 +65,7 @@ WITH e AS (
     SELECT uuidv7(), e.id, 'TUR', 'planned-' || n, 'Planned ' || n,
         (ARRAY['critical', 'high', 'normal'])[1 + n % 3], now() + make_interval(days => 3 + n % 9),
         h.name, h.country, h.lat, h.lon, 'open', now(), now()
-    FROM generate_series(0, 99) n, e, (SELECT row_number() OVER (ORDER BY code) - 1 AS k, * FROM hubs
+    FROM generate_series(0, 249) n, e, (SELECT row_number() OVER (ORDER BY code) - 1 AS k, * FROM hubs
                                        WHERE country IN ('TUR', 'AZE', 'GEO')) h
     WHERE h.k = n % 6 RETURNING id, emergency, ref
 ), l AS (
@@ -51,8 +73,8 @@ WITH e AS (
                                requested)
     SELECT uuidv7(), r.id, p, 'stock',
         'HBENITEM' || lpad((1 + abs(hashtext(r.ref || p)) % 100)::text, 3, '0'), false, '{}',
-        1 + abs(hashtext(p || r.ref)) % 500000
-    FROM r, generate_series(0, 4) p
+        1 + abs(hashtext(p || r.ref)) % 1500
+    FROM r, generate_series(0, 1) p
 )
 SELECT DISTINCT emergency FROM r
 """
@@ -61,15 +83,23 @@ SELECT DISTINCT emergency FROM r
 def over_http(stage: Stage, scale: Scale) -> list[Measured]:
     """The answer against the solver alone; latency of a search beside it; the flow."""
     database = stage.database(_SIZE)
+    asyncio.run(_fill(database))
     [row] = database.ask(_ASKED)
     emergency, service = row["emergency"], stage.service(database)
     rounds = max(1, scale.rounds // 3)
     found = [
-        _against_the_solver(database, service, emergency, rounds),
+        *_against_the_solver(database, service, emergency, rounds),
         _beside_plans(service, emergency, scale),
     ]
     size = (10_000, 500) if scale is QUICK else (100_000, 5_000)
     return found + of_the_flow(*size, rounds=rounds)
+
+
+async def _fill(database: Database) -> None:
+    connection = await asyncpg.connect(database.url.replace("+asyncpg", ""))
+    await connection.execute(_STOCK)
+    await connection.execute("ANALYZE")
+    await connection.close()
 
 
 def _ask(service: Server, emergency: UUID) -> dict[str, Any]:
@@ -86,7 +116,7 @@ def _ask(service: Server, emergency: UUID) -> dict[str, Any]:
 
 def _against_the_solver(
     database: Database, service: Server, emergency: UUID, rounds: int
-) -> Measured:
+) -> list[Measured]:
     question = asyncio.run(_question(database, emergency))
     _ask(service, emergency)
     pairs, plan = [], {}
@@ -97,14 +127,23 @@ def _against_the_solver(
         plan = _ask(service, emergency)
         pairs.append((perf_counter() - start, spent[0]))
     http, bare = (median(p[i] for p in pairs) for i in (0, 1))
-    proven = "proven" if plan["optimal"] else "NOT PROVEN"
-    return Measured(
-        f"Plan of {len(plan['lines'])} lines over {_SIZE.lots:,} lots: time of the answer over "
-        "HTTP against the solver alone",
-        median(h / b for h, b in pairs),
-        f"{http:.2f} s against {bare:.2f} s; {proven}",
-        most=3.0 if plan["optimal"] else 0.0,
-    )
+    proven = [stage["criterion"] for stage in plan["stages"] if stage["proven"]]
+    gaps = {s["criterion"]: s["gap"] for s in plan["stages"] if not s["proven"]}
+    return [
+        Measured(
+            f"Plan of {len(plan['lines'])} lines over {_LOTS:,} lots: time of the answer over "
+            "HTTP against the solver alone",
+            median(h / b for h, b in pairs),
+            f"{http:.2f} s against {bare:.2f} s, within a limit of {_LIMIT:g} s",
+            most=3.0,
+        ),
+        Measured(
+            "Of the plan's eight criteria: proven the best within the limit",
+            len(proven),
+            f"{', '.join(proven)}; gaps of the others: {gaps}",
+            least=8.0,
+        ),
+    ]
 
 
 async def _question(database: Database, emergency: UUID) -> bytes:

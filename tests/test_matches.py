@@ -344,3 +344,24 @@ async def test_a_plan_with_options_out_of_range_is_refused(tur: System) -> None:
         refused(await tur.post(path, body), 422, "invalid_input")
     empty = done(await tur.post(path, {}))
     assert (empty["optimal"], empty["lines"]) == (True, [])
+
+
+async def test_thousands_of_lines_are_answered_within_the_time(
+    tur: System, aze: System, uzb: System
+) -> None:
+    codes = [await item(tur) for _ in range(5)]
+    for code in codes:
+        for system in (aze, uzb):
+            for _ in range(2):
+                await lot(system, 5_000, code)
+    emergency = await tur.emergency()
+    for n in range(4):
+        await tur.request(
+            *(goods(1 + (k * 7 + n) % 60, codes[k % 5]) for k in range(500)),
+            emergency=emergency["id"],
+            needed_by="2027-01-20T00:00:00Z",
+        )
+    plan = await planned(tur, emergency, time_limit=3)
+    assert len(plan["lines"]) == 2000
+    assert all(line["covered"] == line["outstanding"] for line in plan["lines"])
+    assert all(len(ready["offer"]["lines"]) <= 200 for ready in plan["offers"])

@@ -1,4 +1,4 @@
-"""A plan that hangs, dies or eats memory takes nothing down: the best so far, or a clear problem."""
+"""A plan that hangs, dies or eats memory takes nothing down: the best so far, or a problem."""
 
 import asyncio
 import json
@@ -16,7 +16,10 @@ from tests.test_matches import NOW, SOON, item, lot
 from tests.world import System, done, goods, refused
 
 READ = "import sys, os, time; sys.stdin.buffer.read(); out = sys.stdout.buffer\n"
-SAY = "def say(kind, body): out.write((len(body) + 1).to_bytes(8, 'big') + kind + body); out.flush()\n"
+SAY = (
+    "def say(kind, body):\n"
+    "    out.write((len(body) + 1).to_bytes(8, 'big') + kind + body); out.flush()\n"
+)
 HANGS = "time.sleep(3600)\n"
 DIES = "os._exit(9)\n"
 EATS = (
@@ -72,8 +75,7 @@ async def test_more_questions_than_may_be_thought_about_are_put_off(service: Ser
 async def test_a_caller_who_hangs_up_leaves_no_process_and_no_turn_taken(service: Service) -> None:
     async with thinking(service, HANGS) as mind:
         task = asyncio.create_task(mind.answer(b"{}", 60))
-        while mind._refill is None:
-            await asyncio.sleep(0.01)
+        await mind.begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -92,8 +94,7 @@ async def test_the_service_goes_on_while_a_plan_hangs(
         service.app.state.thinking = mind
         try:
             hanging = asyncio.create_task(tur.get(path, time_limit=1))
-            while mind._refill is None:
-                await asyncio.sleep(0.01)
+            await mind.begun.wait()
             assert done(await tur.get("/v1/me"))["society"] == "TUR"
             assert not hanging.done()
             problem = refused(await hanging, 503, "plan_failed")

@@ -34,7 +34,8 @@ def _told(figures: Json) -> str:
     covered = figures["covered"]
     return (
         f"{covered['critical']:,} critical and {covered['high']:,} high units and people, on "
-        f"average after {figures['mean_hours']} hours, in {figures['consignments']} consignments and "
+        f"average after {figures['mean_hours']} hours, in "
+        f"{figures['consignments']} consignments and "
         f"{figures['teams']} teams, for {figures['cost']:,.0f} US dollars of transport"
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.matching.model import Instance
-from app.matching.program import Bools, Criterion, Floats, Ints, Program
+from app.matching.program import Bools, Criterion, Floats, Ints, Journeys, Program
 from app.matching.rules import TENTHS, tenths
 
 _INFINITY = float("inf")
@@ -151,6 +151,11 @@ class Built:
             cost[self.x] = i.use[arcs] * i.ill[arcs]
             cost[self.z] = self.days
         return cost
+
+    def journeys(self) -> Journeys:
+        """For what is a flow once it is known which journeys are made."""
+        assert self.y is not None
+        return Journeys(self.x, self.y, "cost", self.cost("cost"))
 
     def start(self, best: Ints) -> Floats:
         """A plan that is there already, as a point of this program."""

@@ -41,6 +41,8 @@ class Thinking:
         self._program = program
         self._ready: asyncio.subprocess.Process | None = None
         self._refill: asyncio.Task[None] | None = None
+        self.begun = asyncio.Event()
+        """Set when the first question has its process."""
 
     async def answer(self, question: bytes, seconds: float) -> Thought:
         """Think; the best answer that came within the time. Raises 503 where there is none."""
@@ -78,6 +80,7 @@ class Thinking:
         if ready is None or ready.returncode is not None:
             ready = await self._start()
         self._refill = asyncio.create_task(self._stand_ready())
+        self.begun.set()
         return ready
 
     async def _stand_ready(self) -> None:

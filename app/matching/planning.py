@@ -186,6 +186,7 @@ class _Search:
 
     def _together(self, groups: list[Ints], names: Sequence[str]) -> None:
         shares = _Shares(groups, self.until)
+        plain = self.instance.plain()
         for name in [*names, "weighted"]:
             self.found[name] = [Stage(name, 0, 0, True)]
         for arcs in groups:
@@ -197,7 +198,9 @@ class _Search:
             built = Built(self.decided, arcs, consignments=True)
             criteria = self._criteria(built, names)
             start = built.start(self.best.x)
-            x, stages = one_after_another(built.program, criteria, until, start)
+            flows = plain[arcs].all() and not self.decided.fixed and self.most is None
+            journeys = built.journeys() if flows and not self.weights else None
+            x, stages = one_after_another(built.program, criteria, until, start, journeys)
             self._take(built, x, stages)
         self.best.stages = self._stages()
 
@@ -218,11 +221,9 @@ class _Search:
         helped = arcs[self.best.x[arcs] > 0]
         return float(len(np.unique(self.instance.request[self.instance.line[helped]])))
 
-    def _take(self, built: "Built", x: Floats | None, stages: Sequence[Stage]) -> None:
+    def _take(self, built: "Built", x: Floats, stages: Sequence[Stage]) -> None:
         for stage in stages:
             self.found.setdefault(stage.name, []).append(stage)
-        if x is None:
-            return
         before = self.best.x[built.arcs].copy()
         self.best.x[built.arcs] = np.rint(x[built.x]).astype(np.int64)
         if faults(self.instance, self.best.x):

@@ -1,6 +1,6 @@
 """A linear program with whole numbers, and HiGHS to solve it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 INFINITY = float("inf")
-_TIGHT = 1e-9
 _LEAST_TIME = 0.05
+_AMOUNTS_TIME = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,18 @@ class Program:
         used = np.flatnonzero(cost)
         self.put(np.full(len(used), row.start), used, cost[used])
 
-    def solve(self, cost: Floats, until: Deadline, *, whole: bool = True) -> Found | None:
+    def solve(
+        self,
+        cost: Floats,
+        until: Deadline,
+        *,
+        whole: bool = True,
+        loose: slice | None = None,
+        held: tuple[slice, Floats] | None = None,
+    ) -> Found | None:
         """The least cost; None where nothing was found in time.
+
+        `loose` columns need not be whole; `held` ones keep the values that are given.
 
         HiGHS 1.16 is not given a point to start from: with one, and its presolve, it called 3 the
         least number of consignments where it was 2 (tests/test_plans.py finds such questions).
@@ -132,7 +142,7 @@ class Program:
             for name, value in _FLOW_OPTIONS.items():
                 highs.setOptionValue(name, value)
         highs.setOptionValue("time_limit", max(_LEAST_TIME, until.left))
-        highs.passModel(self._model(cost, whole))
+        highs.passModel(self._model(cost, whole, loose, held))
         highs.run()
         info = highs.getInfo()
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
@@ -149,11 +159,20 @@ class Program:
         reduced, duals = np.array(solution.col_dual), np.array(solution.row_dual)
         return Found(x, value, value, True, reduced, duals)
 
-    def _model(self, cost: Floats, whole: bool) -> Any:
+    def _model(
+        self,
+        cost: Floats,
+        whole: bool,
+        loose: slice | None,
+        held: tuple[slice, Floats] | None,
+    ) -> Any:
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = self.columns, self.rows
         model.col_cost_ = cost
-        model.col_lower_, model.col_upper_ = _joined(self.lower), _joined(self.upper)
+        lower, upper = _joined(self.lower), _joined(self.upper)
+        if held is not None:
+            lower[held[0]] = upper[held[0]] = held[1]
+        model.col_lower_, model.col_upper_ = lower, upper
         model.row_lower_, model.row_upper_ = _joined(self.row_lower), _joined(self.row_upper)
         starts, columns, values = self.matrix()
         model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
@@ -162,6 +181,8 @@ class Program:
         if whole:
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
             flags = np.concatenate(self.whole)
+            if loose is not None:
+                flags[loose] = False
             model.integrality_ = [kinds[flag] for flag in flags.astype(np.int64).tolist()]
         return model
 
@@ -186,9 +207,6 @@ _OPTIONS: dict[str, Any] = {
     "random_seed": 0,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 1e-6,
-    "mip_feasibility_tolerance": _TIGHT,
-    "primal_feasibility_tolerance": _TIGHT,
-    "dual_feasibility_tolerance": _TIGHT,
 }
 
 # A flow has nothing to presolve; devex prices were the fastest of those measured.
@@ -202,13 +220,29 @@ def _joined(blocks: Sequence[Any], kind: Any = np.float64) -> Any:
 Criterion = tuple[str, Floats]
 
 
+@dataclass(frozen=True, slots=True)
+class Journeys:
+    """Where a program is a flow once it is known who travels: `amounts` follow from `chosen`.
+
+    Then only the choice must be searched in whole numbers. The amounts of a flow are whole by
+    themselves, as a vertex of the linear program in which the choice is held.
+    """
+
+    amounts: slice
+    chosen: slice
+    up_to: str
+    """The last criterion of which this is true: the next one is held by a row over the amounts."""
+    cost: Floats
+    """What the amounts are chosen by, among those that the choice allows."""
+
+
 def one_after_another(
     program: Program,
     criteria: Sequence[Criterion],
     until: Deadline,
-    start: Floats | None,
-    each: Callable[[Floats], None] = lambda _: None,
-) -> tuple[Floats | None, list[Stage]]:
+    start: Floats,
+    journeys: Journeys | None = None,
+) -> tuple[Floats, list[Stage]]:
     """Lexicographic: the least of each criterion among what is the least of those before it.
 
     Where time runs out the best that was found goes on, and the stage tells what is proven of it.
@@ -217,23 +251,38 @@ def one_after_another(
     x = start
     for n, (name, cost) in enumerate(criteria):
         found = None
-        if until.left > 0 or x is None:
+        if until.left > 0:
             # No criterion may use up all the time of those that come after it.
-            found = program.solve(cost, until.share(1 / min(2, len(criteria) - n)))
-        if found is None and x is None:
-            return None, [
-                *stages,
-                *(Stage(later, 0.0, -INFINITY, False) for later, _ in criteria[n:]),
-            ]
-        if found is None or (x is not None and found.value > float(cost @ x) + 1e-6):
-            assert x is not None
+            share = until.share(1 / min(2, len(criteria) - n))
+            found = _best(program, cost, share, journeys)
+        if journeys is not None and name == journeys.up_to:
+            journeys = None
+        if found is None or found.value > float(cost @ x) + 1e-6:
             bound = found.bound if found is not None else -INFINITY
             found = Found(x, float(cost @ x), bound, False)
         x = np.where(_joined(program.whole, np.bool_), np.rint(found.x), found.x)
         value = float(cost @ x)
         stages.append(Stage(name, value, found.bound, found.proven))
-        each(x)
         if n + 1 < len(criteria):
             # Criteria are whole numbers on whole columns: half of one is room for rounding alone.
-            program.add_row(cost, -INFINITY, value + max(0.5, _TIGHT * abs(value)))
+            program.add_row(cost, -INFINITY, value + max(0.5, 1e-9 * abs(value)))
     return x, stages
+
+
+def _best(
+    program: Program, cost: Floats, until: Deadline, journeys: Journeys | None
+) -> Found | None:
+    if journeys is None:
+        return program.solve(cost, until)
+    chosen = program.solve(cost, until, loose=journeys.amounts)
+    if chosen is None:
+        return None
+    held = np.rint(chosen.x[journeys.chosen])
+    by = np.zeros(program.columns)
+    by[: len(journeys.cost)] = journeys.cost
+    # Quick, and without it the choice would be lost: it may take a little beyond the time.
+    after = Deadline.within(max(_AMOUNTS_TIME, until.left))
+    amounts = program.solve(by, after, whole=False, held=(journeys.chosen, held))
+    if amounts is None:
+        return None
+    return Found(amounts.x, float(cost @ amounts.x), chosen.bound, chosen.proven)
