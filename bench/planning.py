@@ -65,8 +65,9 @@ WITH e AS (
     SELECT uuidv7(), e.id, 'TUR', 'planned-' || n, 'Planned ' || n,
         (ARRAY['critical', 'high', 'normal'])[1 + n % 3], now() + make_interval(days => 3 + n % 9),
         h.name, h.country, h.lat, h.lon, 'open', now(), now()
-    FROM generate_series(0, 249) n, e, (SELECT row_number() OVER (ORDER BY code) - 1 AS k, * FROM hubs
-                                       WHERE country IN ('TUR', 'AZE', 'GEO')) h
+    FROM generate_series(0, 249) n, e,
+        (SELECT row_number() OVER (ORDER BY code) - 1 AS k, * FROM hubs
+         WHERE country IN ('TUR', 'AZE', 'GEO')) h
     WHERE h.k = n % 6 RETURNING id, emergency, ref
 ), l AS (
     INSERT INTO request_lines (id, request, position, kind, item, accept_substitutes, languages,
@@ -171,11 +172,11 @@ def _solver_alone() -> Iterator[list[float]]:
         finally:
             spent[0] += perf_counter() - start
 
-    highspy.Highs.run = timed
+    highspy.Highs.run = timed  # type: ignore[method-assign]
     try:
         yield spent
     finally:
-        highspy.Highs.run = run
+        highspy.Highs.run = run  # type: ignore[method-assign]
 
 
 def _beside_plans(service: Server, emergency: UUID, scale: Scale) -> Measured:

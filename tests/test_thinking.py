@@ -67,7 +67,7 @@ async def test_more_questions_than_may_be_thought_about_are_put_off(service: Ser
         with pytest.raises(AppError) as refusal:
             await mind.answer(b"{}", 1)
         assert refusal.value.code == "busy"
-        assert refusal.value.headers["Retry-After"]
+        assert (refusal.value.headers or {})["Retry-After"]
         with pytest.raises(AppError):
             await first
 
