@@ -61,9 +61,27 @@ async def follow(stage: Stage) -> None:
     )
     for offer in offers:
         await stage.tur.post(f"/v1/offers/{offer['id']}/accept")
-    for line in plan["lines"]:
-        for pick in line["picks"]:
-            need = need_of[line["request_line"]]
-            stage.count(need, pick["society"], offered=pick["covers"], accepted=pick["covers"])
     names = listed(sorted({ready["society"] for ready in plan["offers"]}))
     stage.telling.says("TUR", f"{names} sent their offers as the plan made them; all are accepted.")
+    modes = {
+        pick["society"]: plan["routes"][pick["route"]]["mode"]
+        for line in plan["lines"]
+        for pick in line["picks"]
+    }
+    for offer in offers:
+        await _send(stage, offer, modes[offer["society"]])
+    for line in plan["lines"]:
+        for pick in line["picks"]:
+            need, n = need_of[line["request_line"]], pick["covers"]
+            stage.count(need, pick["society"], offered=n, accepted=n, dispatched=n)
+
+
+async def _send(stage: Stage, offer: Json, mode: str) -> None:
+    """It leaves as the plan says, and is still on the way when the story ends."""
+    system = stage.systems[offer["society"]]
+    lines = [{"offer_line": x["id"], "quantity": x["quantity"]} for x in offer["lines"]]
+    body = {"offer": offer["id"], "lines": lines, "mode": mode, "carrier": "Synthetic carrier"}
+    consignment = await system.post("/v1/consignments", body)
+    await system.post(f"/v1/consignments/{consignment['id']}/dispatch")
+    cargo = listed([amount(x["quantity"], x["item"]) for x in offer["lines"]])
+    stage.telling.says(offer["society"], f"{cargo} leave for Adıyaman ({mode}).")
