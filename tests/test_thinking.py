@@ -11,11 +11,15 @@ import pytest
 
 from app.errors import AppError
 from app.matching.hosting import Thinking
+from app.matching.schemas import Options
 from tests.conftest import Service
 from tests.test_matches import NOW, SOON, item, lot
 from tests.world import System, done, goods, refused
 
-READ = "import sys, os, time; sys.stdin.buffer.read(); out = sys.stdout.buffer\n"
+READ = (
+    "import sys, os, time; out = sys.stdout.buffer\n"
+    "sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(8), 'big'))\n"
+)
 SAY = (
     "def say(kind, body):\n"
     "    out.write((len(body) + 1).to_bytes(8, 'big') + kind + body); out.flush()\n"
@@ -80,6 +84,7 @@ async def test_a_caller_who_hangs_up_leaves_no_process_and_no_turn_taken(service
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not mind._turns.locked()
+        assert mind._ready == []
 
 
 async def test_the_service_goes_on_while_a_plan_hangs(
@@ -106,13 +111,16 @@ async def test_the_service_goes_on_while_a_plan_hangs(
 
 async def test_the_planning_process_ends_where_its_memory_does(service: Service) -> None:
     """The real program, on a question that does not fit: it dies, and nothing else does."""
-    lots = [[f"lot-{n}", "AZE", "X", "s", 5, None, None] for n in range(200_000)]
+    lots = [[f"lot-{n}", "AZE", "X", "s", 5, None, None] for n in range(1_000_000)]
     question = {
-        "kind": "plan", "at": NOW, "options": {}, "lots": lots, "lines": [], "pools": [],
-        "items": {}, "sites": [["s", "Depot", "AZE", 40.4, 49.9]], "hubs": [], "legs": [],
+        "kind": "plan", "at": NOW, "options": Options().plain(), "secretariat": True,
+        "only_for": None, "lots": lots, "lines": [], "pools": [], "items": {},
+        "sites": [["s", "Depot", "AZE", 40.4, 49.9]], "hubs": [], "legs": [],
     }  # fmt: skip
-    small = Thinking(replace(service.settings, plan_memory=120 << 20), grace=20)
+    small = Thinking(replace(service.settings, plan_memory=500 << 20), grace=60)
     with pytest.raises(AppError) as refusal:
         await small.answer(json.dumps(question).encode(), 1)
     assert refusal.value.code == "plan_failed"
+    again = await small.answer(json.dumps(question | {"lots": []}).encode(), 1)
+    assert again.final, "the next question finds a sound process"
     await small.close()

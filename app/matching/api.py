@@ -112,7 +112,7 @@ async def prepare(
 
 
 @router.post(
-    "/offers/screening",
+    "/screening",
     summary="Screen an unsolicited offer",
     response_model=Screening,
     responses=answers("not_found", "unknown_reference", "pack_mismatch"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ class Thought:
 
 
 class Thinking:
-    """So many questions at once, each in a process of its own; one more stands ready."""
+    """So many questions at once, each with a process that is ended where it oversteps."""
 
     def __init__(
         self,
@@ -39,8 +40,7 @@ class Thinking:
         self._turns = asyncio.Semaphore(settings.plans_at_once)
         self._memory = settings.plan_memory
         self._program = program
-        self._ready: asyncio.subprocess.Process | None = None
-        self._refill: asyncio.Task[None] | None = None
+        self._ready: list[asyncio.subprocess.Process] = []
         self.begun = asyncio.Event()
         """Set when the first question has its process."""
 
@@ -51,42 +51,48 @@ class Thinking:
         except TimeoutError:
             raise AppError("busy", "Other plans are being made.", headers=_BUSY) from None
         try:
-            process = await self._take()
-            best: Thought | None = None
-            try:
-                async with asyncio.timeout(seconds + self._grace):
-                    assert process.stdin is not None and process.stdout is not None
-                    with contextlib.suppress(ConnectionError):
-                        process.stdin.write(question)
-                        await process.stdin.drain()
-                        process.stdin.close()
-                    while best is None or not best.final:
-                        size = int.from_bytes(await process.stdout.readexactly(8), "big")
-                        body = await process.stdout.readexactly(size)
-                        best = Thought(body[1:], body[:1] == b"f")
-            except (TimeoutError, asyncio.IncompleteReadError):
-                # It hung, or died: what it had found so far is still a plan.
-                pass
-            finally:
-                await _end(process)
+            best = await self._ask(question, seconds)
         finally:
             self._turns.release()
         if best is None:
             raise AppError("plan_failed", "No plan was found within the limits.", headers=_BUSY)
         return best
 
-    async def _take(self) -> asyncio.subprocess.Process:
-        ready, self._ready = self._ready, None
-        if ready is None or ready.returncode is not None:
-            ready = await self._start()
-        self._refill = asyncio.create_task(self._stand_ready())
-        self.begun.set()
-        return ready
+    async def _ask(self, question: bytes, seconds: float) -> Thought | None:
+        process = await self._take()
+        best: Thought | None = None
+        ended = False
+        try:
+            async with asyncio.timeout(seconds + self._grace):
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(len(question).to_bytes(8, "big") + question)
+                await process.stdin.drain()
+                while not ended:
+                    size = int.from_bytes(await process.stdout.readexactly(8), "big")
+                    body = await process.stdout.readexactly(size)
+                    ended = body[:1] == b"e"
+                    if not ended:
+                        best = Thought(body[1:], body[:1] == b"f")
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            # It hung, or died: what it had found so far is still a plan.
+            pass
+        finally:
+            if ended:
+                self._ready.append(process)
+            else:
+                await _end(process)
+        return best
 
-    async def _stand_ready(self) -> None:
-        # To load the libraries takes longer than most plans do.
-        if self._ready is None:
-            self._ready = await self._start()
+    async def _take(self) -> asyncio.subprocess.Process:
+        process = None
+        while self._ready and process is None:
+            process = self._ready.pop()
+            if process.returncode is not None:
+                process = None
+        process = process or await self._start()
+        self.begun.set()
+        return process
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -98,23 +104,19 @@ class Thinking:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            # A Ctrl-C in the terminal is the service's to handle.
+            # A Ctrl-C in the terminal is the service's to handle; and its child ends with it.
             start_new_session=True,
         )
 
     async def close(self) -> None:
         """End what stands ready."""
-        if self._refill is not None:
-            await asyncio.gather(self._refill, return_exceptions=True)
-        if self._ready is not None:
-            await _end(self._ready)
-            self._ready = None
+        while self._ready:
+            await _end(self._ready.pop())
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     # The transport would otherwise be closed by the collector, with a warning.
     transport: Any = getattr(process, "_transport", None)

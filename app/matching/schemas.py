@@ -137,10 +137,10 @@ class WhatIf(Input):
         default=[], description="Legs as if they were closed.", examples=[["sea-aktau-baku"]]
     )
     lots: Annotated[list[SupposedLot], Field(max_length=200)] = Field(
-        default=[], description="Lots as if they were published."
+        default=[], description="Lots as if they were published.", examples=[[]]
     )
     deadlines: Annotated[list[LaterDeadline], Field(max_length=200)] = Field(
-        default=[], description="Other times until which requests are needed."
+        default=[], description="Other times until which requests are needed.", examples=[[]]
     )
 
     def plain(self) -> dict[str, Any]:
@@ -163,7 +163,9 @@ class PlanInput(Options):
     """A question for the plan of an emergency."""
 
     requests: Annotated[list[Id], Field(min_length=1, max_length=500)] | None = Field(
-        default=None, description="Only these requests; all that are open where left out."
+        default=None,
+        description="Only these requests; all that are open where left out.",
+        examples=[[_REQUEST]],
     )
     what_if: WhatIf | None = Field(
         default=None, description="Suppositions, to compare with the plan as it is."
@@ -237,7 +239,7 @@ class ScreeningInput(Input):
     """An unsolicited offer as it might be made: the body of `POST /v1/offers`."""
 
     emergency: Id = Field(description="For which emergency.", examples=[_EMERGENCY])
-    to: SocietyCode = Field(description="To which society.", examples=["TUR"])
+    to: SocietyCode = Field(description="To which society.", examples=["AZE"])
     lines: Annotated[list[ScreenedLine], Field(min_length=1, max_length=200)] = Field(
         description="What might be offered.", examples=[[{"stock": _LOT, "quantity": 400}]]
     )

@@ -1,15 +1,17 @@
-"""The process that thinks: reads one question, writes answers, ends.
+"""The process that thinks: reads questions, and forks a child to answer each.
 
-`python -m app.matching.worker BYTES` may use so many bytes of memory. It is apart from the service,
-so that no solver that hangs, fails or eats memory takes a worker down. The first answer is a plan
-that is merely sound; each one after it is better; the last one is final.
+`python -m app.matching.worker BYTES`: a child may use so many bytes of memory. It is apart from the
+service, so that no solver that hangs, fails or eats memory takes a worker down; and a child for
+each question costs no loading of libraries, and leaves nothing behind. The first answer is a plan
+that is merely sound, each one after it is better, the last one is final; an end follows, also
+where the child has died.
 """
 
 import json
 import os
 import resource
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 # Before numpy is loaded: one question gets one core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -24,17 +26,29 @@ _NICE = 10
 
 
 def main() -> None:
-    """The process."""
+    """The process: one question after the other, until the service closes the pipe."""
     most = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    # Should the service die, nobody is left who would end this process.
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     os.nice(_NICE)
     # What a library prints must not get between the answers.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    answer(sys.stdin.buffer.read(), out)
-    out.close()
+    while len(head := sys.stdin.buffer.read(8)) == 8:
+        question = sys.stdin.buffer.read(int.from_bytes(head, "big"))
+        child = os.fork()
+        if child == 0:
+            _think(question, out, most)
+        os.waitpid(child, 0)
+        _frame(out, b"e")
+
+
+def _think(question: bytes, out: BinaryIO, most: int) -> NoReturn:
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        # Should the service die, nobody is left who would end this process.
+        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+        answer(question, out)
+    finally:
+        os._exit(0)
 
 
 def answer(question: bytes, out: BinaryIO) -> None:
@@ -79,7 +93,10 @@ def _planned(
 
 
 def _write(out: BinaryIO, document: answering.Json, final: bool) -> None:
-    body = (b"f" if final else b"b") + json_text.dump(document)
+    _frame(out, (b"f" if final else b"b") + json_text.dump(document))
+
+
+def _frame(out: BinaryIO, body: bytes) -> None:
     out.write(len(body).to_bytes(8, "big") + body)
     out.flush()
 
