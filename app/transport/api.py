@@ -247,10 +247,9 @@ async def put_leg(
     """Create or replace a leg, or close and open it: every plan reckons with it at once."""
     if body.start == body.end:
         raise invalid("/end", "itself", "A leg leads from one hub to another.")
-    values = body.model_dump() | {
-        "code": code,
-        "months": None if body.months is None else sorted(set(body.months)),
-    }
+    if body.months is not None and len(set(body.months)) != len(body.months):
+        raise invalid("/months", "twice", "Each month once.")
+    values = body.model_dump() | {"code": code}
     created, doc = await actions.put_leg(tx, caller, values, if_match)
     return _put(created, doc, f"/v1/legs/{code}")
 
