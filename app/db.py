@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from fastapi import Depends, Request
@@ -91,6 +92,31 @@ _REFUSED = (DBAPIError, asyncpg.PostgresError, PoolTimeout, *_LOST)
 _RETRY = {"Retry-After": "1"}
 
 
+_ELSEWHERE = (
+    *_LOST,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+
+# A change finds its rows by their keys, so that one plan serves for every value. Left to itself,
+# PostgreSQL plans our widest statements anew at each call, which is two fifths of its work for an
+# offer (docs/decisions/0010). Reading has no transaction, and plans with the values: a `LIMIT` that
+# is not known then makes it sort whole tables.
+_BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+
+_found: dict[str, str] = {}
+"""Of each URL the host that was the primary last: not every look waits for one that is dead."""
+
+
+def _dsns(url: str) -> list[str]:
+    """The URL, once for each host that it names."""
+    parts = urlsplit(url.replace("postgresql+asyncpg://", "postgresql://", 1))
+    user, at, hosts = parts.netloc.rpartition("@")
+    found = [parts._replace(netloc=user + at + host).geturl() for host in hosts.split(",")]
+    return sorted(found, key=lambda dsn: dsn != _found.get(url))
+
+
 def _driver(connection: AsyncConnection) -> Any:
     """The asyncpg connection of a connection."""
     assert connection.sync_connection is not None
@@ -121,10 +147,6 @@ class Direct:
     async def run(self, tx: AsyncConnection, values: Mapping[str, Any]) -> None:
         """For its effect alone."""
         await _driver(tx).execute(self._sql, *[values[n] for n in self._names])
-
-
-def _dsn(url: str) -> str:
-    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +183,26 @@ def _together(sql: str) -> Direct:
 
 
 async def connect(url: str, settings: dict[str, str], *, within: float = 10) -> Any:
-    """One connection outside the pool. `url` may name several hosts; the primary is found."""
-    return await asyncpg.connect(
-        _dsn(url),
-        server_settings=settings,
-        target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
-        timeout=within,
-    )
+    """One connection outside the pool. `url` may name several hosts; the primary is found.
+
+    Each host has its share of the time, so that one that is silent does not hide the others.
+    """
+    dsns = _dsns(url)
+    for left, dsn in enumerate(dsns, 1 - len(dsns)):
+        try:
+            connection = await asyncpg.connect(
+                dsn,
+                server_settings=settings,
+                target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+                timeout=within / len(dsns),
+            )
+        except _ELSEWHERE:
+            if left == 0:
+                raise
+        else:
+            _found[url] = dsn
+            return connection
+    raise AssertionError("a URL names one host at least")
 
 
 class Database:
@@ -215,14 +250,27 @@ class Database:
         """
         try:
             async with self.engine.connect() as connection:
-                driver = _driver(connection)
+                is_ended = False
                 try:
-                    async with driver.transaction():
+                    await _driver(connection).execute(_BEGIN)
+                    try:
                         yield connection
+                    except Exception:
+                        await _driver(connection).execute("ROLLBACK")
+                        is_ended = True
+                        raise
+                    ended = await _driver(connection).execute("COMMIT")
+                    is_ended = True
+                    if ended != "COMMIT":
+                        # So PostgreSQL answers where a statement failed and its error was passed
+                        # over: the caller must not be told that anything was done.
+                        raise RuntimeError("a statement failed unheard; nothing was committed")
                 finally:
-                    # A call that was cancelled in the middle of its rollback: the next one must
-                    # not find itself inside its transaction.
-                    if driver.is_in_transaction() and connection.sync_connection is not None:
+                    # Cancelled, or failed at BEGIN, ROLLBACK or COMMIT: what the driver says of the
+                    # state is not to be trusted then, and the connection is given up, which ends
+                    # its transaction. Otherwise the next call on it would be a savepoint within
+                    # that transaction, and be told that it is committed when nothing is.
+                    if not is_ended and connection.sync_connection is not None:
                         connection.sync_connection.invalidate()
         except _REFUSED as error:
             raise refusal(error) from error

@@ -77,7 +77,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ]
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
+        stopping.follow_supervisor()
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
+        tasks.append(asyncio.create_task(chores.count_pool(database)))
         try:
             yield
         finally:
@@ -96,6 +98,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
         # A redirect would lead to whichever host the request named, and turn a POST over.
         redirect_slashes=False,
+        # The route's function names the operation: client generators make method names of it.
+        generate_unique_id_function=lambda route: route.name,
     )
     application.state.settings = settings
     application.state.stopping = False

@@ -1,6 +1,6 @@
 """Coverage, time and fair share at once: a flow of least cost, and all plans that are as good.
 
-docs/decisions/0010-plans.md proves that one cost decides all three criteria in their order.
+docs/decisions/0030-plans.md proves that one cost decides all three criteria in their order.
 """
 
 from dataclasses import dataclass
