@@ -304,7 +304,7 @@ async def test_an_offer_that_nobody_needs_is_told_so_before_it_is_made(
 
     async def screened(body: Json, *lots: tuple[Json, int]) -> Json:
         lines = [{"stock": one["id"], "quantity": quantity} for one, quantity in lots]
-        return done(await kaz.post("/v1/screening", body | {"lines": lines}))
+        return done(await kaz.post("/v1/offers/screening", body | {"lines": lines}))
 
     asked = {"emergency": emergency["id"], "to": "TUR"}
     told = await screened(asked, (nets, 50))
@@ -313,7 +313,7 @@ async def test_an_offer_that_nobody_needs_is_told_so_before_it_is_made(
     welcome = await screened(asked, (blankets, 30))
     assert (welcome["needed"], welcome["needed_instead"]) == (True, [])
     foreign = {"stock": nets["id"], "quantity": 1}
-    answer = await tur.post("/v1/screening", asked | {"to": "KAZ", "lines": [foreign]})
+    answer = await tur.post("/v1/offers/screening", asked | {"to": "KAZ", "lines": [foreign]})
     refused(answer, 422, "unknown_reference")
 
 

@@ -1,12 +1,11 @@
 """The answer: picks with their routes, what stays uncovered and why, totals, offers to send."""
 
 from collections import defaultdict
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from app.matching.asking import Asked
+from app.matching.asking import Asked, to_the_minute
 from app.matching.candidates import Candidates, Fate
 from app.matching.planning import Plan
 from app.matching.rules import PRIORITIES, Way
@@ -16,13 +15,6 @@ Json = dict[str, Any]
 
 _MOST_LINES = 200
 """Of one offer; what is more goes into a second one."""
-
-
-def instant(at: datetime) -> str:
-    """An instant to the minute, rounded up: nothing arrives sooner than it is said to."""
-    whole = at.replace(second=0, microsecond=0)
-    whole += timedelta(minutes=1) if whole < at else timedelta()
-    return whole.isoformat()
 
 
 def answer(
@@ -50,7 +42,7 @@ def answer(
                 )
             pick["route"] = routes[key]
     return {
-        "as_of": instant(asked.at),
+        "as_of": to_the_minute(asked.at),
         "optimal": plan.optimal,
         "stages": [_stage(stage) for stage in plan.stages] if only is None else [],
         "summary": _summary(shown_lines),
@@ -81,7 +73,7 @@ def _picks(asked: Asked, found: Candidates, plan: Plan) -> dict[int, list[Json]]
         site, place, way, arrives = found.arc_place[arc]
         use, cover, steps = int(i.use[arc]), int(i.cover[arc]), int(plan.x[arc])
         base = {
-            "arrives": instant(asked.instant(arrives)), "hours": round(arrives, 1),
+            "arrives": to_the_minute(asked.instant(arrives)), "hours": round(arrives, 1),
             "site": _site(asked, site), "_way": (site, place, way),
         }  # fmt: skip
         if arc in found.pool_of_arc:
@@ -187,7 +179,7 @@ def _reasons(
         say(
             "too_late",
             f"{total('late')} ({unit}) would arrive too late, the first of them on "
-            f"{instant(asked.instant(soonest))}.",
+            f"{to_the_minute(asked.instant(soonest))}.",
             total("late"),
         )
     if total("expires"):

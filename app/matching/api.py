@@ -89,7 +89,7 @@ async def plan_emergency(
     response_model=Preparedness,
     responses=answers("unknown_reference", "plan_too_large", "plan_failed"),
 )
-async def prepare(
+async def try_scenario(
     body: ScenarioInput, caller: Reader, database: Snapshots, thinking: Thinker
 ) -> Response:
     """How many hours until the network's present stock covers a scenario, and what is missing.
@@ -107,12 +107,12 @@ async def prepare(
         "items": preparing.ITEMS if body.needs is None else [need.item for need in body.needs],
     }
     options = Options(margin_days=body.margin_days, handling_hours=body.handling_hours)
-    asking = actions.Asking(None, options.plain())
+    asking = actions.Asking(body.at, options.plain())
     return single(await actions.prepare(database, thinking, caller, scenario, asking))
 
 
 @router.post(
-    "/screening",
+    "/offers/screening",
     summary="Screen an unsolicited offer",
     response_model=Screening,
     responses=answers("not_found", "unknown_reference", "pack_mismatch"),

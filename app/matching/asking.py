@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from math import gcd
 from typing import Any
 
 from app.matching.rules import NEVER, PRIORITIES, Options, People, Promise, Way, choose
@@ -131,15 +132,16 @@ class Asked:
         found = [(line.code, 1, 1)]
         if line.substitutes and self.options.substitutes:
             for code, quantity, per in self.items[line.code]["substitutes"] or ():
-                whole = _gcd(quantity, per)
+                whole = gcd(quantity, per)
                 found.append((code, quantity // whole, per // whole))
         return found
 
 
-def _gcd(one: int, other: int) -> int:
-    while other:
-        one, other = other, one % other
-    return one
+def to_the_minute(at: datetime) -> str:
+    """An instant to the minute, rounded up: nothing arrives sooner than it is said to."""
+    whole = at.replace(second=0, microsecond=0)
+    whole += timedelta(minutes=1) if whole < at else timedelta()
+    return whole.isoformat()
 
 
 def _measured(route: Route) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from app.matching.asking import Asked
+from app.matching.asking import Asked, to_the_minute
 from app.transport.rules import Place
 
 Json = dict[str, Any]
@@ -92,7 +92,7 @@ def answer(asked: Asked, scenario: Json) -> Json:
     needs = [_need(s, scenario, arrivals) for s in standards(scenario)]
     hours = [need["covered_after_hours"] for need in needs]
     return {
-        "as_of": asked.at.isoformat(),
+        "as_of": to_the_minute(asked.at),
         "people": scenario["people"],
         "within_hours": scenario["within_hours"],
         "covered_after_hours": None if None in hours else max(hours),

@@ -203,6 +203,11 @@ class ScenarioInput(Input):
     days: Annotated[int, Field(ge=1, le=365)] = Field(
         default=14, description="For how many days food is counted.", examples=[14]
     )
+    at: Instant | None = Field(
+        default=None,
+        description="Reckon from this instant; now where left out.",
+        examples=["2027-01-09T08:00:00Z"],
+    )
     needs: Annotated[list[NeedInput], Field(min_length=1, max_length=100)] | None = Field(
         default=None,
         description="What each person needs; by the Sphere minimum standards where left out.",
@@ -215,7 +220,7 @@ class ScenarioInput(Input):
     )
 
 
-class ScreenedLine(Input):
+class ScreeningLine(Input):
     """What might be offered: `quantity` from a lot of yours, or `headcount` from a pool."""
 
     stock: Id | None = Field(default=None, description="A lot of yours.", examples=[_LOT])
@@ -225,7 +230,7 @@ class ScreenedLine(Input):
     headcount: Headcount | None = Field(default=None, description="How many.", examples=[None])
 
     @model_validator(mode="after")
-    def _goods_or_people(self) -> "ScreenedLine":
+    def _goods_or_people(self) -> "ScreeningLine":
         goods = self.stock is not None and self.quantity is not None
         people = self.volunteers is not None and self.headcount is not None
         if goods == people:
@@ -240,7 +245,7 @@ class ScreeningInput(Input):
 
     emergency: Id = Field(description="For which emergency.", examples=[_EMERGENCY])
     to: SocietyCode = Field(description="To which society.", examples=["AZE"])
-    lines: Annotated[list[ScreenedLine], Field(min_length=1, max_length=200)] = Field(
+    lines: Annotated[list[ScreeningLine], Field(min_length=1, max_length=200)] = Field(
         description="What might be offered.", examples=[[{"stock": _LOT, "quantity": 400}]]
     )
     expires_at: Instant | None = Field(default=None, description="Not looked at.", examples=[None])

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.fields import Shown
+from app.transport.api import Stretch
 
 _LINE = "01935f8e-0c5b-7c21-8a10-2b7d9e0f1a2c"
 _REQUEST = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
@@ -22,8 +23,8 @@ class ByPriority(Shown):
     normal: int = Field(description="Of normal ones.", examples=[0])
 
 
-class Site(Shown):
-    """Where it is now."""
+class StartingSite(Shown):
+    """The site that something would leave from."""
 
     name: str = Field(description="What its owner calls it.", examples=["Baku warehouse"])
     country: str = Field(description="ISO 3166-1 alpha-3 code.", examples=["AZE"])
@@ -43,7 +44,7 @@ class _Pick(Shown):
     covers: int = Field(description="What it covers of the line, in its units.", examples=[400])
     arrives: str = Field(description="When it arrives.", examples=["2026-12-03T14:20:00+00:00"])
     hours: float = Field(description="Hours until then.", examples=[57.3])
-    site: Site = Field(description="Where it is now.")
+    site: StartingSite = Field(description="Where it is now.")
     route: int = Field(description="Its route: the number in `routes`.", examples=[0])
 
 
@@ -102,19 +103,6 @@ class PlannedLine(Shown):
     uncovered: int = Field(description="What it does not.", examples=[300])
     reasons: list[Reason] = Field(description="Why not.")
     picks: list[GoodsPick | PeoplePick] = Field(description="From where, and when it arrives.")
-
-
-class Stretch(Shown):
-    """A part of a route."""
-
-    leg: str | None = Field(description="The leg.", examples=["sea-aktau-baku"])
-    start: str = Field(description="Where it begins.", examples=["AKTAU"])
-    end: str = Field(description="Where it ends.", examples=["BAKU"])
-    mode: str = Field(description="How goods travel on it.", examples=["sea"])
-    hours: float = Field(description="Hours on it.", examples=[24])
-    border_hours: float = Field(description="Hours at the border.", examples=[12])
-    cost_per_tonne: float = Field(description="US dollars for a tonne.", examples=[45])
-    capacity_t: float | None = Field(description="Tonnes of one departure.", examples=[3000])
 
 
 class PlannedRoute(Shown):

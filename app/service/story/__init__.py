@@ -15,11 +15,13 @@ number) is left out too, so that *Execute* can be pressed twice.
 
 from app.service.story.help import END, GOODS, OFFERS, PEOPLE
 from app.service.story.needs import ACCESS, CATALOGUE, NEEDS, STOCK, VOLUNTEERS
+from app.service.story.plans import MATCHING, TRANSPORT
 from app.service.story.step import ASKER, HELPER, Step
 
 __all__ = ["ASKER", "HELPER", "STORY", "Step"]
 
 STORY = [
-    *ACCESS, *CATALOGUE, *STOCK, *VOLUNTEERS, *NEEDS, *OFFERS, *GOODS, *PEOPLE, *END,
+    *ACCESS, *CATALOGUE, *TRANSPORT, *STOCK, *VOLUNTEERS, *NEEDS, *MATCHING,
+    *OFFERS, *GOODS, *PEOPLE, *END,
 ]  # fmt: skip
 """In the order in which it can be played."""
