@@ -155,7 +155,7 @@ async def _question(database: Database, emergency: UUID) -> bytes:
     await pool.close()
     head = {
         "kind": "plan", "at": clock.now().isoformat(), "options": dict(asking.options),
-        "what_if": None, "secretariat": True, "only_for": None,
+        "what_if": None, "secretariat": True, "only_for": None, "eyes": "TUR",
     }  # fmt: skip
     return actions.written(head, parts)
 

@@ -164,6 +164,28 @@ async def test_a_plan_sees_with_the_requesters_eyes(
     refused(await uzb.get(f"/v1/requests/{request['id']}/matches"), 403, "role_forbidden")
 
 
+async def test_nobody_is_told_of_what_is_for_others_eyes(
+    tur: System, aze: System, kaz: System, uzb: System
+) -> None:
+    """What one society published for another alone is not there for the secretariat either."""
+    code = await item(tur)
+    secret = await lot(uzb, 77, code, visible_to=["KAZ"])
+    request = await kaz.request(goods(50, code), needed_by="2027-01-20T00:00:00Z")
+    own = await matches(kaz, request)
+    assert [p["stock"] for p in own["lines"][0]["picks"]] == [secret["id"]]
+    emergency = {"id": request["emergency"]}
+    for told in (await matches(tur, request), await planned(tur, emergency)):
+        [line] = told["lines"]
+        assert (line["picks"], reasons(line)) == ([], ["none_published"])
+    scenario: Json = {
+        "place": {"name": "Almaty", "country": "KAZ", "lat": 43.24, "lon": 76.89},
+        "people": 10, "needs": [{"item": code, "per_person": 1}], "at": NOW,
+    }  # fmt: skip
+    for system, has in ((kaz, 0), (uzb, 0), (tur, 10), (aze, 10)):
+        tried = done(await system.post("/v1/preparedness", scenario))
+        assert tried["needs"][0]["missing_for_good"] == has
+
+
 async def test_a_member_is_shown_its_own_part_of_the_one_plan(
     tur: System, aze: System, kaz: System, uzb: System
 ) -> None:

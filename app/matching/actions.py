@@ -60,8 +60,8 @@ async def plan(
 ) -> str:
     """The plan for all open requests of an emergency.
 
-    It is the same plan whoever asks. A member is shown what concerns its own requests: lots that
-    are for another requester's eyes are none of its own.
+    A member is shown what concerns its own requests: lots that are for another requester's eyes
+    are none of its own. The secretariat plans with what it sees itself as well.
     """
     async with database.snapshot() as tx:
         row = await store.askers(tx, emergency)
@@ -148,6 +148,7 @@ async def _think(
         "what_if": asking.what_if,
         "secretariat": caller.is_secretariat,
         "only_for": only,
+        "eyes": caller.society if only is None else None,
     } | more
     thought = await thinking.answer(written(head, parts), asking.options["time_limit"])
     return thought.document.decode()
@@ -173,7 +174,6 @@ async def prepare(
         if count > MOST_LOTS:
             raise _too_large(f"{count} lots could serve; a plan takes {MOST_LOTS} at most.")
         parts = {"lines": "[]", "lots": lots} | await _world(tx, values)
-    scenario = scenario | {"society": caller.society}
     return await _think(
         thinking, caller, asking, parts, None, kind="preparedness", scenario=scenario
     )

@@ -74,9 +74,10 @@ async def plan_emergency(
 ) -> Response:
     """The best plan for all open requests of an emergency together. Nothing is stored.
 
-    For the secretariat and for members with an open request in the emergency. It is one plan
-    whoever asks, critical before high before normal; a member is shown what concerns its own
-    requests. `what_if` supposes closed legs, further lots, other deadlines, and compares.
+    For the secretariat and for members with an open request in the emergency. Critical comes
+    before high before normal; a member is shown what concerns its own requests, and the secretariat
+    plans with what it may see itself. `what_if` supposes closed legs, further lots, other
+    deadlines, and compares.
     """
     what_if = body.what_if.plain() if body.what_if else None
     asking = actions.Asking(body.at, body.plain(), what_if, body.requests)

@@ -88,7 +88,7 @@ def answer(asked: Asked, scenario: Json) -> Json:
     """Hours until each need is covered, and what is missing at the end of the time."""
     place = Place(*scenario["place"])
     asked.places.append(place)
-    arrivals = _arrivals(asked, len(asked.places) - 1, scenario["society"])
+    arrivals = _arrivals(asked, len(asked.places) - 1)
     needs = [_need(s, scenario, arrivals) for s in standards(scenario)]
     hours = [need["covered_after_hours"] for need in needs]
     return {
@@ -101,13 +101,11 @@ def answer(asked: Asked, scenario: Json) -> Json:
     }
 
 
-def _arrivals(asked: Asked, place: int, eyes: str) -> dict[str, list[tuple[float, int, str]]]:
+def _arrivals(asked: Asked, place: int) -> dict[str, list[tuple[float, int, str]]]:
     """By item: (hours, quantity, society) of what the caller may see, soonest first."""
     found: dict[str, list[tuple[float, int, str]]] = {}
     handling = asked.options.handling_hours
     for lot in asked.lots:
-        if lot.visible_to is not None and lot.society != eyes and eyes not in lot.visible_to:
-            continue
         way = asked.way(lot.site, place, handling)
         if way is None or lot.available == 0:
             continue
