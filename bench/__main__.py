@@ -15,7 +15,7 @@ from bench.stage import stage
 from bench.throughput import against_the_floor
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "matching")
+NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "plans")
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
                 measured += latency_as_it_grows(there, scale)
             if "memory" in names:
                 measured += of_a_worker(there, scale)
-            if "matching" in names:
+            if "plans" in names:
                 measured += over_http(there, scale)
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)

@@ -94,7 +94,7 @@ def their_flow(instance: Instance) -> int:
         from ortools.graph.python import min_cost_flow  # noqa: PLC0415
     except ImportError:
         raise SystemExit(
-            "`python -m bench matching` compares with OR-tools, which the service does not need: "
+            "`python -m bench plans` compares with OR-tools, which the service does not need: "
             "install `ortools` into this environment first."
         ) from None
     rows, lines, owners = len(instance.limit), len(instance.need), len(instance.stock)

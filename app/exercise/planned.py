@@ -1,11 +1,13 @@
 """The plan: asked for on the first day for everything, and followed for what nobody offered."""
 
 import asyncio
+from typing import Any
 
 from app.exercise import kahramanmaras as facts
 from app.exercise.stage import Stage, expect
-from app.exercise.system import Json
 from app.exercise.telling import amount, listed
+
+Json = dict[str, Any]
 
 
 async def look_ahead(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from math import gcd
+from math import gcd, inf
 from typing import Any
 
 from app.matching.rules import NEVER, PRIORITIES, Options, People, Promise, Way, choose
@@ -84,7 +84,8 @@ class Asked:
     hubs: list[Hub]
     legs: list[Leg]
     ways: dict[int, Ways] = field(default_factory=dict)
-    _chosen: dict[tuple[int, int, int], Way | None] = field(default_factory=dict)
+    _found: dict[tuple[int, int], tuple[Route | None, Route | None]] = field(default_factory=dict)
+    _chosen: dict[tuple[int, int, int, float], Way | None] = field(default_factory=dict)
 
     def instant(self, hours: float) -> datetime:
         """A number of hours after the instant of the plan."""
@@ -92,20 +93,34 @@ class Asked:
 
     def good_until(self, arrival: float) -> int:
         """The day, counted from the plan's, beyond which stock that arrives then must be good."""
-        arrives = self.instant(arrival).date() - self.at.date()
-        return arrives.days + self.options.margin_days
+        return self._day(arrival) + self.options.margin_days
 
-    def way(self, site: int, place: int, before: float) -> Way | None:
-        """How things go from a site to a place, None where there is no route."""
-        key = (site, place, round(before * 60))
+    def _day(self, hours: float) -> int:
+        return (self.instant(hours).date() - self.at.date()).days
+
+    def way(self, site: int, place: int, before: float, latest: float) -> Way | None:
+        """How things go from a site to a place, None where there is no route.
+
+        `before` are the hours until they leave, `latest` those until they must be there.
+        """
+        key = (site, place, round(before * 60), latest)
         if key not in self._chosen:
-            soonest, cheapest = self._routes(site, place)
-            self._chosen[key] = (
-                choose(_measured(soonest), _measured(cheapest), before)
-                if soonest is not None and cheapest is not None
-                else None
-            )
+            self._chosen[key] = self._choose(site, place, before, latest)
         return self._chosen[key]
+
+    def _choose(self, site: int, place: int, before: float, latest: float) -> Way | None:
+        soonest, cheapest = self._routes(site, place)
+        if soonest is None or cheapest is None:
+            return None
+        # Nor may what is cheaper arrive on a later day: by then something might have expired.
+        if self._day(before + cheapest.hours) != self._day(before + soonest.hours):
+            latest = -inf
+        return choose(_measured(soonest), _measured(cheapest), before, latest)
+
+    def soonest(self, site: int, place: int) -> float | None:
+        """Hours on the way from a site to a place, None where there is no route."""
+        route = self._routes(site, place)[0]
+        return None if route is None else route.hours
 
     def route(self, site: int, place: int, way: Way) -> Route:
         """The route behind a way."""
@@ -117,8 +132,10 @@ class Asked:
         if place not in self.ways:
             network = self._network()
             self.ways[place] = network.towards(self.places[place])
-        ways, start = self.ways[place], self.sites[site]
-        return ways.soonest_from(start), ways.cheapest_from(start)
+        if (site, place) not in self._found:
+            ways, start = self.ways[place], self.sites[site]
+            self._found[site, place] = ways.soonest_from(start), ways.cheapest_from(start)
+        return self._found[site, place]
 
     def _network(self) -> Network:
         if self._net is None:

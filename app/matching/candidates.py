@@ -117,7 +117,7 @@ def _goods(
         fate, fit[:, kind] = _judge(asked, shelf, society, place, deadline)
         told.append(fate)
         ways[kind] = {
-            site: asked.way(site, place, asked.options.handling_hours)
+            site: asked.way(site, place, asked.options.handling_hours, deadline)
             for site in np.unique(shelf.site[fit[:, kind]]).tolist()
         }
     for (n, _, _), kind in zip(takers, kind_of, strict=True):
@@ -173,7 +173,7 @@ def _judge(
     hours = np.full(int(shelf.site.max(initial=0)) + 1, np.inf)
     good = np.zeros(len(hours), dtype=np.int64)
     for site in np.unique(shelf.site[left]).tolist():
-        way = asked.way(site, place, options.handling_hours)
+        way = asked.way(site, place, options.handling_hours, deadline)
         if way is not None:
             hours[site] = options.handling_hours + way.hours
             good[site] = asked.good_until(hours[site])
@@ -335,7 +335,7 @@ def _may_serve(asked: Asked, pool: Pool, line: Line, fate: Fate) -> tuple[Way, f
     if free == 0:
         fate.empty += 1
         return None
-    way = asked.way(pool.site, line.place, pool.notice)
+    way = asked.way(pool.site, line.place, pool.notice, line.deadline)
     if way is None:
         fate.no_route += free
         return None

@@ -106,10 +106,10 @@ def _arrivals(asked: Asked, place: int) -> dict[str, list[tuple[float, int, str]
     found: dict[str, list[tuple[float, int, str]]] = {}
     handling = asked.options.handling_hours
     for lot in asked.lots:
-        way = asked.way(lot.site, place, handling)
-        if way is None or lot.available == 0:
+        on_the_way = asked.soonest(lot.site, place)
+        if on_the_way is None or lot.available == 0:
             continue
-        hours = handling + way.hours
+        hours = handling + on_the_way
         if lot.days > asked.good_until(hours):
             found.setdefault(lot.item, []).append((hours, lot.available, lot.society))
     return {item: sorted(parts) for item, parts in found.items()}

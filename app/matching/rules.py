@@ -56,12 +56,20 @@ class Way:
     soonest: bool
 
 
-def choose(soonest: tuple[float, float], cheapest: tuple[float, float], before: float) -> Way:
-    """The cheapest of the routes that arrive in the same step as the soonest.
+def choose(
+    soonest: tuple[float, float], cheapest: tuple[float, float], before: float, latest: float
+) -> Way:
+    """The cheapest of the routes that arrive in the same step as the soonest, and in time.
 
-    Both are (hours, cost of a tonne); `before` are the hours until departure.
+    Both are (hours, cost of a tonne); `before` are the hours until departure, `latest` those until
+    the cheapest must have arrived: no coverage is given up for a price.
     """
-    if cheapest[1] < soonest[1] and step(before + cheapest[0]) == step(before + soonest[0]):
+    arrives = before + cheapest[0]
+    if (
+        cheapest[1] < soonest[1]
+        and arrives <= latest
+        and step(arrives) == step(before + soonest[0])
+    ):
         return Way(cheapest[0], cheapest[1], False)
     return Way(soonest[0], soonest[1], True)
 
