@@ -288,6 +288,17 @@ async def test_a_plan_with_options_out_of_range_is_refused(tur: System) -> None:
     path = f"/v1/emergencies/{emergency['id']}/plan"
     for body in ({"time_limit": 600}, {"max_consignments": 0}, {"weights": {"speed": 1}}):
         refused(await tur.post(path, body), 422, "invalid_input")
+    other = await tur.request(goods(5))
+    named: list[tuple[Json, str]] = [
+        ({"requests": [other["id"]]}, "/requests/0"),
+        (
+            {"what_if": {"deadlines": [{"request": other["id"], "needed_by": SOON}]}},
+            "/what_if/deadlines/0/request",
+        ),
+    ]
+    for body, pointer in named:
+        problem = refused(await tur.post(path, body), 422, "unknown_reference")
+        assert problem["errors"][0]["pointer"] == pointer
     empty = done(await tur.post(path, {}))
     assert (empty["optimal"], empty["lines"]) == (True, [])
 

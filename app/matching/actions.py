@@ -72,10 +72,22 @@ async def plan(
                 "role_forbidden",
                 "Only societies with an open request in this emergency and the secretariat plan.",
             )
+        _check_requests(set(row.requests), asking)
         await _check(tx, asking.what_if)
         parts = await gather(tx, {"emergency": emergency, "only": asking.only}, asking)
     only = None if caller.is_secretariat else caller.society
     return await _think(thinking, caller, asking, parts, only)
+
+
+def _check_requests(known: set[UUID], asking: Asking) -> None:
+    """What is named must be open requests of the emergency: else the answer would be of others."""
+    what = "open request of this emergency"
+    for n, request in enumerate(asking.only or ()):
+        if request not in known:
+            raise unknown(f"/requests/{n}", what)
+    for n, later in enumerate((asking.what_if or {}).get("deadlines", ())):
+        if UUID(later["request"]) not in known:
+            raise unknown(f"/what_if/deadlines/{n}/request", what)
 
 
 async def _check(tx: AsyncConnection, what_if: Mapping[str, Any] | None) -> None:

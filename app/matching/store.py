@@ -19,14 +19,15 @@ async def head(tx: AsyncConnection, request: UUID) -> Any:
 
 
 _ASKERS = text("""
-SELECT e.status, array(SELECT DISTINCT r.society FROM requests r
-                       WHERE r.emergency = e.id AND r.status = 'open') AS societies
-FROM emergencies e WHERE e.id = :emergency
+SELECT coalesce(array_agg(DISTINCT r.society) FILTER (WHERE r.id IS NOT NULL), '{}') AS societies,
+    coalesce(array_agg(r.id) FILTER (WHERE r.id IS NOT NULL), '{}') AS requests
+FROM emergencies e LEFT JOIN requests r ON r.emergency = e.id AND r.status = 'open'
+WHERE e.id = :emergency GROUP BY e.id
 """)
 
 
 async def askers(tx: AsyncConnection, emergency: UUID) -> Any:
-    """An emergency's state, and which societies have an open request in it."""
+    """Which requests are open in an emergency, and whose; None where there is no such emergency."""
     return (await tx.execute(_ASKERS, {"emergency": emergency})).one_or_none()
 
 
