@@ -238,7 +238,7 @@ async def test_no_path_of_the_document_takes_other_methods(aze: System) -> None:
             assert answer.status == 405, (method, path, answer.status)
             assert judged(answer, None) == []
             told = {m.strip() for m in answer.headers["allow"].split(",")}
-            assert told - {"HEAD"} == also, (method, path)
+            assert told - {"HEAD"} == methods, (method, path)
         if "GET" in methods:
             head = await wire.send("HEAD", target)
             assert head.status < 500
