@@ -312,20 +312,33 @@ _ALLOW = text("""
 SELECT set_config('statement_timeout', :milliseconds, true),
        set_config('lock_timeout', :milliseconds, true),
        set_config('idle_in_transaction_session_timeout', :milliseconds, true),
-       set_config('work_mem', '32MB', true)
+       set_config('work_mem', '32MB', true),
+       set_config('plan_cache_mode', 'auto', true)
 """)
 
 
 async def allow(tx: AsyncConnection, seconds: float) -> None:
-    """Let the statements of this transaction take more time and memory than a usual call's."""
+    """Let the statements of this transaction take more time and memory than a usual call's.
+
+    They are planned with their values: they do not find single rows by their keys.
+    """
     await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
 
 
 @asynccontextmanager
 async def savepoint(tx: AsyncConnection) -> AsyncIterator[None]:
-    """A part of a transaction that is taken back alone when anything is raised in it."""
-    async with _driver(tx).transaction():
+    """A part of a transaction that is taken back alone when anything is raised in it.
+
+    One at a time. The driver's own way is only for transactions that it has begun itself.
+    """
+    driver = _driver(tx)
+    await driver.execute("SAVEPOINT part")
+    try:
         yield
+    except Exception:
+        await driver.execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
+        raise
+    await driver.execute("RELEASE SAVEPOINT part")
 
 
 async def _connection(request: Request) -> AsyncConnection:
