@@ -147,8 +147,10 @@ async def _check(checked: Checked, kind: str, charset: str | None) -> None:
 def unreadable(checked: Checked, error: Unreadable) -> AppError:
     """422: the file as a whole; with the same members as the answer of an import."""
     report = checked.report
+    # Alone: no row of such a file is at fault for itself, and the list may be full already.
+    report.errors.clear()
+    report.errors_total = report.refused = 0
     report.fault(error.row, error.column, error.code, error.message)
-    report.errors[:] = report.errors[-1:] if len(report.errors) > 1 else report.errors
     place = f"Row {error.row}: " if error.row else ""
     return AppError("unreadable_file", place + error.message, extra=refused(report.content()))
 

@@ -3,6 +3,7 @@
 import io
 import json
 import tempfile
+import tracemalloc
 import zipfile
 from datetime import date
 from typing import Any
@@ -377,3 +378,30 @@ def test_a_hostile_workbook_is_refused_before_it_grows() -> None:
 
 def test_columns_are_named_as_spreadsheets_name_them() -> None:
     assert [letter(n) for n in (0, 25, 26, 51, 701, 702)] == ["A", "Z", "AA", "AZ", "ZZ", "AAA"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_memory_does_not_grow_with_the_rows(kind: str) -> None:
+    def highest(count: int) -> int:
+        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as spool:
+            # The different texts of a workbook stand in a table of their own, which is bounded and
+            # held as a whole; so these come again and again.
+            lots: Any = (
+                (f"R-{n % 500}", "HSHEBLANPHT1", "baku-1", n % 500, None, 0, None, None, None, None,
+                 None, None)
+                for n in range(count)
+            )  # fmt: skip
+            writing.write(kind, LOTS, lots, source)
+            tracemalloc.start()
+            checked = Checked(LOTS, source, spool, _hex_ids, count)
+            checked.open(kind, None)
+            while checked.step():
+                pass
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert checked.report.rows == count and checked.report.refused == 0
+            return peak
+
+    highest(100)
+    few, many = highest(2_000), highest(8_000)
+    assert many < 1.25 * few, f"{few} bytes for 2,000 rows, {many} for four times so many"

@@ -109,7 +109,9 @@ def _complete(operation: Json, method: str, route: Exchange) -> None:
     if method != "GET":
         codes += ["body_too_large", "body_timeout"]
     if "requestBody" in operation:
-        codes += ["malformed_json", "unsupported_media_type"]
+        codes.append("unsupported_media_type")
+        if "application/json" in operation["requestBody"]["content"]:
+            codes.append("malformed_json")
     _add_refusals(responses, *codes)
     operation["responses"] = dict(sorted(responses.items()))
 
