@@ -1,29 +1,33 @@
 """Bulk publishing against the baseline: COPY into a temporary table and one merge statement."""
 
 import asyncio
-import dataclasses
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter, sleep
 
 import asyncpg
 import httpx
 
-from app.access import actions as access
-from app.config import Settings
-from app.db import Database
-from app.embedded import EmbeddedPostgres
-from app.ledger.actions import Actor
-from app.service import serving
+from bench.load import Strange
+from bench.memory import now_mb
+from bench.report import Measured
+from bench.scale import SMALL, Scale
+from bench.stage import Database, Server, Stage
 
-LOTS = 100_000
+_LEAST_SHARE = 0.4
+_LEAST_FASTER = 2.0
+_MOST_MB = 100.0
 _ITEM = "HSHEBLANPHT1"
+_SITE = {"name": "Central", "country": "AZE", "lat": 40.4, "lon": 49.9}
+_PIECE = 524_288
 
+_OWN_SITE = """
+INSERT INTO sites (id, society, ref, name, country, lat, lon, kind)
+VALUES (uuidv7(), 'KAZ', 'central', 'Central', 'KAZ', 43.2, 76.9, 'warehouse')
+ON CONFLICT DO NOTHING
+"""
 _MERGE = """
 MERGE INTO lots l USING (
     SELECT i.*, s.id AS site_id FROM baseline i JOIN sites s ON s.society = 'KAZ' AND s.ref = i.site
@@ -37,156 +41,106 @@ VALUES (uuidv7(), 'KAZ', p.ref, p.item, p.site_id, p.quantity, p.keep_back, 0,
 """
 
 
-@dataclasses.dataclass
-class Figures:
-    """Lots a second, and megabytes above idle."""
+def of_a_stock_list(stage: Stage, scale: Scale) -> list[Measured]:
+    """The import of a society's whole list, in turn with the baseline, each with new lots."""
+    database = stage.database(SMALL)
+    service = stage.service(database)
+    headers = {"Authorization": f"Bearer {service.provider}"}
+    rounds = []
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{service.port}", headers=headers, timeout=600
+    ) as http:
+        http.put("/v1/my/sites/central", json=_SITE).raise_for_status()
+        before = now_mb(service.pid)
+        with _highest(service) as seen:
+            for n in range(scale.imports):
+                bare = asyncio.run(_baseline(database, _sheet(scale.import_lots, f"KAZ-{n}")))
+                list_ = _sheet(scale.import_lots, f"AZE-{n}")
+                first, again = (
+                    _import(http, list_, scale.import_lots, told)
+                    for told in ("created", "unchanged")
+                )
+                rounds.append((bare, first, again))
+    lots = scale.import_lots
+    bare, first, again = (median(r[i] for r in rounds) for i in range(3))
+    return [
+        Measured(
+            f"Import of {lots:,} new lots by CSV: share of the rate of COPY and one merge",
+            median(b / f for b, f, _ in rounds),
+            f"{lots / first:,.0f} lots/s against {lots / bare:,.0f}; {len(rounds)} rounds",
+            least=_LEAST_SHARE,
+        ),
+        Measured(
+            f"Import of {lots:,} lots again, nothing changed: times as fast as the first",
+            median(f / a for _, f, a in rounds),
+            f"{again:.1f} s against {first:.1f} s",
+            least=_LEAST_FASTER,
+        ),
+        Measured(
+            f"Memory of a worker while {lots:,} lots are imported, above idle",
+            max(seen) - before,
+            f"{max(seen):.0f} MB against {before:.0f} MB",
+            most=_MOST_MB,
+            unit=" MB",
+        ),
+    ]
 
-    baseline: float
-    first: float
-    second: float
-    memory: float
 
-    @property
-    def ratio(self) -> float:
-        """The first import against the baseline: at least 0.4."""
-        return self.first / self.baseline
-
-    @property
-    def repeat(self) -> float:
-        """The second import of the same file against the first: at least 2."""
-        return self.second / self.first
-
-
-def sheet(lots: int, society: str) -> bytes:
+def _sheet(lots: int, prefix: str) -> bytes:
     """A stock list as a spreadsheet saves it."""
     lines = ["ref,item,site,quantity,keep_back,lot_number,expires_on"]
     for n in range(lots):
-        lot = f"{society}-{n:07},{_ITEM},central,{100 + n % 9000},{n % 50}"
+        lot = f"{prefix}-{n:07},{_ITEM},central,{100 + n % 9000},{n % 50}"
         lines.append(f"{lot},B-2025-{n:06},2028-{n % 12 + 1:02}-01")
     return ("\n".join(lines) + "\n").encode()
 
 
-async def baseline(url: str, lots: int) -> float:
-    """Seconds of COPY into a temporary table and one merge statement, without ledger."""
-    connection = await asyncpg.connect(url)
-    body = sheet(lots, "KAZ")
+def _import(http: httpx.Client, sheet: bytes, lots: int, told: str) -> float:
+    started = perf_counter()
+    answer = http.post("/v1/my/stock/import", content=sheet, headers={"Content-Type": "text/csv"})
+    seconds = perf_counter() - started
+    if answer.status_code != 200 or answer.json()[told] != lots:
+        raise Strange(f"the import was answered {answer.status_code}: {answer.text[:500]}")
+    return seconds
+
+
+async def _baseline(database: Database, sheet: bytes) -> float:
+    """Seconds of the same rows without checks, words about bad rows, or a ledger."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(sheet), _PIECE):
+            yield sheet[start : start + _PIECE]
+
+    connection = await asyncpg.connect(database.url.replace("+asyncpg", ""))
     try:
-        started = time.perf_counter()
+        await connection.execute(_OWN_SITE)
+        started = perf_counter()
         async with connection.transaction():
             await connection.execute(
                 "CREATE TEMPORARY TABLE baseline (ref text, item text, site text, quantity bigint,"
                 " keep_back bigint, lot_number text, expires_on date) ON COMMIT DROP"
             )
-
-            async def parts() -> AsyncIterator[bytes]:
-                for start in range(0, len(body), 524_288):
-                    yield body[start : start + 524_288]
-
-            await connection.copy_to_table("baseline", source=parts(), format="csv", header=True)
+            await connection.copy_to_table("baseline", source=pieces(), format="csv", header=True)
             await connection.execute(_MERGE)
-        return time.perf_counter() - started
+        return perf_counter() - started
     finally:
         await connection.close()
 
 
-def _resident(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+@contextmanager
+def _highest(service: Server) -> Iterator[list[float]]:
+    seen = [now_mb(service.pid)]
+    ended = threading.Event()
 
+    def watch() -> None:
+        while not ended.is_set():
+            seen.append(now_mb(service.pid))
+            sleep(0.02)
 
-@asynccontextmanager
-async def _highest(pid: int) -> AsyncIterator[list[float]]:
-    seen = [_resident(pid)]
-
-    async def watch() -> None:
-        while True:
-            seen.append(_resident(pid))
-            await asyncio.sleep(0.02)
-
-    watching = asyncio.create_task(watch())
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield seen
     finally:
-        watching.cancel()
-
-
-async def measure(
-    url: str, service: str, key: str, other: str, pid: int, lots: int = LOTS
-) -> Figures:
-    """Measure a running service whose database is at `url`; `key` is AZE's, `other` KAZ's."""
-    place = {"name": "Central", "country": "AZE", "lat": 40.4, "lon": 49.9}
-    for owner in (key, other):
-        async with httpx.AsyncClient(
-            base_url=service, headers={"Authorization": f"Bearer {owner}"}
-        ) as http:
-            (await http.put("/v1/my/sites/central", json=place)).raise_for_status()
-    plain = lots / await baseline(url, lots)
-    body = sheet(lots, "AZE")
-    rates: list[float] = []
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/csv"}
-    async with (
-        httpx.AsyncClient(base_url=service, headers=headers, timeout=600) as http,
-        _highest(pid) as memory,
-    ):
-        for expected in ("created", "unchanged"):
-            started = time.perf_counter()
-            answer = await http.post("/v1/my/stock/import", content=body)
-            rates.append(lots / (time.perf_counter() - started))
-            assert answer.status_code == 200, answer.text
-            assert answer.json()[expected] == lots, answer.text[:500]
-    return Figures(plain, rates[0], rates[1], max(memory) - memory[0])
-
-
-async def _keys(settings: Settings) -> list[str]:
-    database = Database(settings.database_url or "", settings)
-    try:
-        async with database.transaction() as tx:
-            return [
-                (await access.create_client(tx, Actor(s, None), s, "bench", ["all"]))[1]
-                for s in ("AZE", "KAZ")
-            ]
-    finally:
-        await database.close()
-
-
-def run(lots: int = LOTS) -> Figures:
-    """Start a database and a service of one's own, measure, and end both."""
-    with tempfile.TemporaryDirectory(prefix="komek-bench-") as folder:
-        Path(folder).chmod(0o755)
-        embedded = EmbeddedPostgres(Path(folder) / "data")
-        embedded.start()
-        try:
-            settings = Settings(database_url=embedded.url)
-            serving.migrate(embedded.url)
-            asyncio.run(serving.load(settings, embedded.url))
-            keys = asyncio.run(_keys(settings))
-            port = 8391
-            env = os.environ | {
-                "KOMEK_DATABASE_URL": embedded.url, "KOMEK_PORT": str(port),
-                "KOMEK_LOG_LEVEL": "error",
-            }  # fmt: skip
-            service = subprocess.Popen(
-                [sys.executable, "-c", "from app.cli import main; main()", "serve"], env=env
-            )
-            try:
-                url = f"http://127.0.0.1:{port}"
-                for _ in range(200):
-                    try:
-                        if httpx.get(f"{url}/readyz").status_code == 200:
-                            break
-                    except httpx.TransportError:
-                        pass
-                    time.sleep(0.05)
-                database = embedded.url.replace("postgresql+asyncpg", "postgresql")
-                return asyncio.run(measure(database, url, keys[0], keys[1], service.pid, lots))
-            finally:
-                service.terminate()
-                service.wait(30)
-        finally:
-            embedded.stop()
-
-
-if __name__ == "__main__":
-    print(dataclasses.asdict(figures := run()), figures.ratio, figures.repeat)
+        ended.set()
+        watching.join()
