@@ -85,6 +85,11 @@ _WRONG = {
         "An instant is RFC 3339 text with its offset, such as 2026-02-06T01:17:00Z.",
     ),
     "propose_offer": ("/request", "own_society", "A society does not offer to itself."),
+    "import_sites": ("query/dry_run", "bool_parsing", "This should be `true` or `false`."),
+    "import_lots": ("query/mode", "literal_error", "This should be `merge` or `replace`."),
+    "import_pools": ("query/mode", "literal_error", "This should be `merge` or `replace`."),
+    "export_lots": ("query/format", "literal_error", "This should be `csv`, `xlsx` or `ndjson`."),
+    "export_pools": ("query/format", "literal_error", "This should be `csv`, `xlsx` or `ndjson`."),
     "find_lots": ("query/within_km", "incomplete", "`within_km` goes with `near`."),
     "find_pools": ("query/until", "before_from", "`until` must be later than `from`."),
 }
@@ -100,6 +105,13 @@ _COUNTS: Json = {
     "kept_reserved_total": 0,
     "kept_reserved": [],
     "notes": [],
+}
+# Of a file, not of JSON.
+_FILE = {
+    "body_too_large": "The limit is 104857600 bytes.",
+    "body_timeout": "The body did not arrive within 600 seconds.",
+    "unsupported_media_type": "Say what the file is: `Content-Type: text/csv`, XLSX's own type or "
+    "`application/x-ndjson`.",
 }
 _PLAIN: dict[str, tuple[str, Json]] = {
     "unauthenticated": ("The key is not valid: it was revoked, has expired, or is another's.", {}),
@@ -236,6 +248,8 @@ def _said(operation: Json, code: str) -> AppError:
     if code == "role_forbidden":
         return AppError(code, _role(operation))
     detail, extra = _OWN.get((name, code)) or _PLAIN[code]
+    if "text/csv" in operation.get("requestBody", {}).get("content", {}):
+        detail = _FILE.get(code, detail)
     return AppError(code, detail, extra=extra)
 
 
