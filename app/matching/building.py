@@ -115,7 +115,8 @@ class Built:
     def _journeys(self, decided: Decided, most: Ints) -> slice:
         i, program = self.instance, self.program
         self.pairs, self.pair = np.unique(i.journey[self.arcs], return_inverse=True)
-        y = program.add_columns(decided.made[self.pairs], np.ones(len(self.pairs)))
+        self.made = decided.made[self.pairs]
+        y = program.add_columns(self.made, np.ones(len(self.pairs)))
         # One row for each arc is tighter than one for each journey.
         at = program.add_rows(-_INFINITY, np.zeros(len(self.arcs)))
         rows = np.arange(at.start, at.stop)
@@ -225,6 +226,7 @@ class Built:
                 point[self.f.start + n * TENTHS + k] = taken
                 gone -= taken
         if self.y is not None:
+            point[self.y] = self.made
             point[self.y.start + self.pair[x > 0]] = 1.0
         if self.z is not None:
             through = np.zeros(len(i.limit), dtype=np.int64)
