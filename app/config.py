@@ -41,10 +41,16 @@ class Settings:
     lock_timeout: float = 10.0
     body_limit: int = 1_048_576
     body_timeout: float = 20.0
+    import_limit: int = 100 * 1_048_576
+    import_rows: int = 500_000
+    import_timeout: float = 600.0
     key_cache: float = 2.0
     offer_days: int = 7
     drain: float = 1.0
     heartbeat: float = 15.0
+    webhook_allow_private: bool = False
+    webhook_timeout: float = 20.0
+    webhook_endpoints: int = 32
     plans_at_once: int = 1
     plan_memory: int = 2 << 30
     log_level: str = "info"
@@ -87,11 +93,17 @@ class Settings:
             lock_timeout=number("LOCK_TIMEOUT", cls.lock_timeout, 1, 600),
             body_limit=whole("BODY_LIMIT", cls.body_limit, 1024, 1 << 30),
             body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
+            import_limit=int(number("IMPORT_LIMIT", cls.import_limit, 1024, 1 << 32)),
+            import_rows=int(number("IMPORT_ROWS", cls.import_rows, 1, 5_000_000)),
+            import_timeout=number("IMPORT_TIMEOUT", cls.import_timeout, 1, 7200),
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),
             plans_at_once=int(number("PLANS_AT_ONCE", cls.plans_at_once, 1, 64)),
             plan_memory=int(number("PLAN_MEMORY", cls.plan_memory, 1 << 28, 1 << 40)),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
+            webhook_allow_private=env.get("KOMEK_WEBHOOK_ALLOW_PRIVATE", "").strip() == "1",
+            webhook_timeout=number("WEBHOOK_TIMEOUT", cls.webhook_timeout, 1, 30),
+            webhook_endpoints=whole("WEBHOOK_ENDPOINTS", cls.webhook_endpoints, 0, 500),
             log_level=level,
         )

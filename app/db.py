@@ -319,6 +319,34 @@ def refusal(error: BaseException) -> BaseException:
     return error
 
 
+_ALLOW = text("""
+SELECT set_config('statement_timeout', :milliseconds, true),
+       set_config('lock_timeout', :milliseconds, true),
+       set_config('idle_in_transaction_session_timeout', :milliseconds, true),
+       set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'auto', true)
+""")
+
+
+async def allow(tx: AsyncConnection, seconds: float) -> None:
+    """Let the statements of this transaction take more time and memory than a usual call's.
+
+    They are planned for their own values again: they go through thousands of rows.
+    """
+    await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
+
+
+@asynccontextmanager
+async def savepoint(tx: AsyncConnection) -> AsyncIterator[None]:
+    """A part of a transaction that is taken back alone when anything is raised in it."""
+    await _driver(tx).execute("SAVEPOINT part")
+    try:
+        yield
+    except Exception:
+        await _driver(tx).execute("ROLLBACK TO SAVEPOINT part")
+        raise
+    await _driver(tx).execute("RELEASE SAVEPOINT part")
+
+
 async def _connection(request: Request) -> AsyncConnection:
     connection: AsyncConnection = request.state.connection
     return connection

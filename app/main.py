@@ -31,14 +31,22 @@ from app.requests import api as requests
 from app.service import chores, docs, logs, openapi, operations, refusals, stopping
 from app.service.doorway import Doorway
 from app.stock import api as stock
+from app.stock import bulk as stock_bulk
 from app.transport import api as transport
+from app.uploads import Upload
 from app.volunteers import api as volunteers
+from app.volunteers import bulk as volunteers_bulk
+from app.webhooks import api as webhooks
+from app.webhooks.delivering import Deliverer, Pace
+from app.webhooks.sending import Bounds, Sender
 
 ROOMS = (
     access,
     catalogue,
     transport,
+    stock_bulk,
     stock,
+    volunteers_bulk,
     volunteers,
     emergencies,
     requests,
@@ -48,6 +56,7 @@ ROOMS = (
     deployments,
     board,
     ledger,
+    webhooks,
 )
 """In the order of the story, which is that of the documentation."""
 
@@ -75,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(Sealer(settings.database_url).run()),
             asyncio.create_task(listening.run()),
         ]
+        tasks.append(asyncio.create_task(_deliverer(application, settings).run()))
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
         stopping.follow_supervisor()
@@ -83,9 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await stopping.end(tasks)
             await thinking.close()
             await database.close()
 
@@ -104,7 +112,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     application.state.settings = settings
     application.state.stopping = False
     application.add_middleware(
-        Doorway, body_limit=settings.body_limit, body_timeout=settings.body_timeout
+        Doorway,
+        body_limit=settings.body_limit,
+        body_timeout=settings.body_timeout,
+        uploads={
+            route.path: (settings.import_limit, settings.import_timeout)
+            for route in routes()
+            if isinstance(route, Upload)
+        },
     )
     refusals.register(application)
     for room in ROOMS:
@@ -113,6 +128,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.mount(application)
     application.openapi = lambda: openapi.describe(application, routes())  # type: ignore[method-assign]
     return application
+
+
+def _deliverer(application: FastAPI, settings: Settings) -> Deliverer:
+    """What delivers the webhooks in this process."""
+    bounds = Bounds(
+        timeout=settings.webhook_timeout,
+        allow_private=settings.webhook_allow_private,
+        connections=settings.webhook_endpoints,
+    )
+    state = application.state
+    # A lease outlasts one post and what surrounds it, so that nobody else does the same meanwhile.
+    pace = Pace(endpoints=settings.webhook_endpoints, lease=settings.webhook_timeout + 10)
+    return Deliverer(state.database, state.stream, Sender(bounds), pace)
 
 
 def routes() -> list[Exchange]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from app.service import logs
+from bench.bulk import of_a_stock_list
 from bench.contention import from_one_lot
 from bench.growth import latency_as_it_grows
 from bench.load import Strange
@@ -12,10 +13,21 @@ from bench.planning import over_http
 from bench.report import Measured, machine, table
 from bench.scale import FULL, QUICK
 from bench.stage import stage
+from bench.stream import of_listeners
 from bench.throughput import against_the_floor
+from bench.webhooks import deliveries
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "plans")
+NAMES = (
+    *_AGAINST_THE_FLOOR,
+    "growth",
+    "contention",
+    "memory",
+    "plans",
+    "stream",
+    "webhooks",
+    "bulk",
+)
 
 
 def main() -> int:
@@ -40,6 +52,13 @@ def main() -> int:
                 measured += of_a_worker(there, scale)
             if "plans" in names:
                 measured += over_http(there, scale)
+            if "stream" in names:
+                measured += of_listeners(there, scale)
+            if "webhooks" in names:
+                measured += deliveries(there, scale)
+            # Last, because its records take the sealer some time.
+            if "bulk" in names:
+                measured += of_a_stock_list(there, scale)
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)
         return 2

@@ -9,6 +9,13 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
 
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(ctx: Any, value: Any) -> bytes:
+    """A file of lines is sent as the text that it is."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 WORLD = json.loads(os.environ["KOMEK_FUZZ_WORLD"])
 
 _DICE = random.Random(6)
@@ -22,6 +29,9 @@ _OF_THE_WORLD = frozenset(
         "pack_mismatch",
         "receipt_mismatch",
         "idempotency_key_reused",
+        # To a schema a file is text, whatever stands in it.
+        "unreadable_file",
+        "import_refused",
     }
 )
 # Faults between fields, of cursors (opaque words of ours), and rules of texts and times for which
@@ -33,7 +43,7 @@ _BEYOND_SCHEMA = frozenset(
         "duplicate", "incomplete", "request_line_missing", "own_society",
         "out_of_range", "not_later", "wrong_kind", "cursor_form", "null", "int_type",
         "decimal_max_places", "instant_range", "date_range", "text_blank", "reference_form",
-        "value_error",
+        "value_error", "url_form", "beyond_the_end",
     }
 )  # fmt: skip
 

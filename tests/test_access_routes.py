@@ -75,6 +75,11 @@ EXPECTED: dict[str, Allowed] = {
     "GET /v1/my/stock/{ref}": LOTS_READ,
     "PUT /v1/my/stock/{ref}": LOTS,
     "DELETE /v1/my/stock/{ref}": LOTS,
+    "POST /v1/my/sites/import": SITES,
+    "POST /v1/my/stock/import": LOTS,
+    "GET /v1/my/stock/export": LOTS_READ,
+    "POST /v1/my/volunteers/import": POOLS_WRITE,
+    "GET /v1/my/volunteers/export": POOLS_READ,
     "GET /v1/stock": READERS,
     "GET /v1/stock/{id}": READERS,
     "GET /v1/my/volunteers": POOLS_READ,
@@ -130,6 +135,19 @@ EXPECTED: dict[str, Allowed] = {
     "GET /v1/events": READERS,
     "GET /v1/events/head": READERS,
     "GET /v1/events/stream": READERS,
+    "GET /v1/event-types": READERS,
+    "GET /v1/webhooks": ADMINS,
+    "POST /v1/webhooks": ADMINS,
+    "GET /v1/webhooks/{id}": ADMINS,
+    "PATCH /v1/webhooks/{id}": ADMINS,
+    "DELETE /v1/webhooks/{id}": ADMINS,
+    "POST /v1/webhooks/{id}/rotate": ADMINS,
+    "POST /v1/webhooks/{id}/test": ADMINS,
+    "POST /v1/webhooks/{id}/resume": ADMINS,
+    "GET /v1/webhooks/{id}/progress": ADMINS,
+    "GET /v1/webhooks/{id}/deliveries": ADMINS,
+    "POST /v1/webhooks/{id}/deliveries/{delivery}/replay": ADMINS,
+    "POST /v1/webhooks/{id}/replay": ADMINS,
 }
 ENDLESS = frozenset({"GET /v1/events/stream"})
 """Its answer has no end; its head is enough here, and tests/test_stream.py reads it."""
@@ -160,7 +178,7 @@ async def wires(service: Service, tur: System) -> AsyncIterator[dict[str, Wire]]
 
 async def _call(wire: Wire, name: str) -> Answer:
     method, path = name.split(" ")
-    target = path.format(id=NOWHERE, ref="nothing", code="nothing")
+    target = path.format(id=NOWHERE, ref="nothing", code="nothing", delivery=NOWHERE)
     # Not acceptable to any of them, so that nothing moves; those who may not call never learn it.
     body = b'{"nothing": true}' if method in ("POST", "PUT", "PATCH") else None
     return await wire.send(method, target, body)

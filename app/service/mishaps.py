@@ -20,11 +20,14 @@ _OBJECT = {
     "Consignments": "consignment",
     "Deployments": "deployment",
     "Board": "emergency",
+    "Ledger": "event",
+    "Webhooks": "webhook",
     "Operations": "problem",
 }
 _STATES = {
     "change_request": ("request", "closed", "open"),
     "open_request": ("emergency", "closed", "open"),
+    "test_webhook": ("webhook", "paused", "active"),
     "close_request": ("request", "cancelled", "open"),
     "cancel_request": ("request", "closed", "open"),
     "get_matches": ("request", "closed", "open"),
@@ -56,6 +59,8 @@ _UNKNOWN = {
     "publish_lot": ("/site", "site of yours"),
     "publish_pool": ("/site", "site of yours"),
     "open_request": ("/emergency", "emergency"),
+    "open_webhook": ("/types/0", "type of event"),
+    "change_webhook": ("/types/0", "type of event"),
     "change_request": ("/lines", "line of this request"),
     "put_leg": ("/end", "hub"),
     "plan_emergency": ("/what_if/closed_legs/0", "leg"),
@@ -80,8 +85,33 @@ _WRONG = {
         "An instant is RFC 3339 text with its offset, such as 2026-02-06T01:17:00Z.",
     ),
     "propose_offer": ("/request", "own_society", "A society does not offer to itself."),
+    "import_sites": ("query/dry_run", "bool_parsing", "This should be `true` or `false`."),
+    "import_lots": ("query/mode", "literal_error", "This should be `merge` or `replace`."),
+    "import_pools": ("query/mode", "literal_error", "This should be `merge` or `replace`."),
+    "export_lots": ("query/format", "literal_error", "This should be `csv`, `xlsx` or `ndjson`."),
+    "export_pools": ("query/format", "literal_error", "This should be `csv`, `xlsx` or `ndjson`."),
     "find_lots": ("query/within_km", "incomplete", "`within_km` goes with `near`."),
     "find_pools": ("query/until", "before_from", "`until` must be later than `from`."),
+}
+_COUNTS: Json = {
+    "dry_run": False,
+    "rows": 2,
+    "created": 0,
+    "changed": 0,
+    "unchanged": 0,
+    "withdrawn": 0,
+    "refused": 1,
+    "errors_total": 1,
+    "kept_reserved_total": 0,
+    "kept_reserved": [],
+    "notes": [],
+}
+# Of a file, not of JSON.
+_FILE = {
+    "body_too_large": "The limit is 104857600 bytes.",
+    "body_timeout": "The body did not arrive within 600 seconds.",
+    "unsupported_media_type": "Say what the file is: `Content-Type: text/csv`, XLSX's own type or "
+    "`application/x-ndjson`.",
 }
 _PLAIN: dict[str, tuple[str, Json]] = {
     "unauthenticated": ("The key is not valid: it was revoked, has expired, or is another's.", {}),
@@ -117,6 +147,37 @@ _PLAIN: dict[str, tuple[str, Json]] = {
     "body_too_large": ("The limit is 1048576 bytes.", {}),
     "unsupported_media_type": ("The body must be `application/json`.", {}),
     "body_timeout": ("The body did not arrive within 20 seconds.", {}),
+    "unreadable_file": (
+        "Row 3: Line 3, byte 17 is not UTF-8.",
+        _COUNTS
+        | {
+            "refused": 0,
+            "errors": [
+                {
+                    "pointer": "row/3",
+                    "row": 3,
+                    "field": None,
+                    "code": "encoding",
+                    "message": "Line 3, byte 17 is not UTF-8.",
+                }
+            ],
+        },
+    ),
+    "import_refused": (
+        "1 of 2 rows are at fault; nothing was changed.",
+        _COUNTS
+        | {
+            "errors": [
+                {
+                    "pointer": "row/3/quantity",
+                    "row": 3,
+                    "field": "quantity",
+                    "code": "number_form",
+                    "message": "This is not a number.",
+                }
+            ],
+        },
+    ),
     "manifest_erased": ("It was erased at 2027-03-10T04:00:00.000000Z.", {}),
     "plan_too_large": (
         "12000 lines are asked for; a plan takes 10000 at most. Name fewer `requests`.",
@@ -187,6 +248,8 @@ def _said(operation: Json, code: str) -> AppError:
     if code == "role_forbidden":
         return AppError(code, _role(operation))
     detail, extra = _OWN.get((name, code)) or _PLAIN[code]
+    if "text/csv" in operation.get("requestBody", {}).get("content", {}):
+        detail = _FILE.get(code, detail)
     return AppError(code, detail, extra=extra)
 
 
