@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.matching import flow, planning
 from app.matching.building import STAGES
 from app.matching.model import Instance, faults, measure
 from app.matching.planning import nearest_first, plan
@@ -182,6 +183,14 @@ def test_no_plan_for_goods_is_better(question: Instance) -> None:
     assert found(question) == best(question)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(goods(), wide()))
+def test_goods_without_ratios_are_decided_by_one_flow(question: Instance) -> None:
+    """Else the slower way would be taken, and nobody would notice."""
+    arcs = np.arange(question.arcs)
+    assert flow.face(question, flow.network(question, arcs), Deadline.within(20)) is not None
+
+
 @settings(max_examples=300, deadline=None)
 @given(goods(ratios=True))
 def test_no_plan_with_substitutes_is_better(question: Instance) -> None:
@@ -205,6 +214,51 @@ def test_no_plan_with_so_few_consignments_is_better(question: Instance, most: in
 def test_what_is_planned_apart_is_as_good_as_what_is_planned_at_once(question: Instance) -> None:
     """With a limit of consignments that binds nothing, all is one program of whole numbers."""
     assert found(question) == found(question, most=1_000)
+
+
+def _tied(
+    lots: list[tuple[int, int, int]],
+    sites: Numbers,
+    owner_of: Numbers,
+    lines: list[tuple[int, int, int]],
+    *arcs: tuple[int, int, int],
+) -> Instance:
+    """Everything arrives at once; `arcs` are (row, line, cost)."""
+    rows = [sum(q for r, q, _ in lots if r == row) for row in range(len(sites))]
+    told = [{"rows": [r], "line": n, "step": 0, "cost": cost} for r, n, cost in arcs]
+    return instance(rows, lines, told, owner_of, lots, sites)
+
+
+TIED = {
+    "two items of one site travel in one consignment, though each has a cheaper one": _tied(
+        [(0, 1, 90), (1, 1, 90), (2, 1, 90), (3, 1, 90)], [0, 1, 0, 1], [0, 0, 1, 1],
+        [(1, 0, 0), (1, 0, 0)], (0, 0, 0), (1, 0, 5), (2, 1, 5), (3, 1, 0),
+    ),
+    "what travels anyway takes more along": _tied(
+        [(0, 1, 90), (1, 1, 90), (2, 1, 90)], [0, 0, 1], [0, 1, 1],
+        [(1, 0, 0), (1, 0, 0)], (0, 0, 0), (1, 1, 5), (2, 1, 0),
+    ),
+    "what is held for one line is not there for two others": _tied(
+        [(0, 2, 90), (1, 2, 90)], [0, 1], [0, 0],
+        [(1, 0, 0), (1, 0, 1), (1, 0, 2)], (0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 1, 5), (1, 2, 5),
+    ),
+    "of two sites at one price the one whose stock expires first": _tied(
+        [(0, 1, 90), (1, 1, 40)], [0, 1], [0, 0], [(1, 0, 0)], (0, 0, 3), (1, 0, 3),
+    ),
+    "the same with the sites the other way round": _tied(
+        [(0, 1, 40), (1, 1, 90)], [0, 1], [0, 0], [(1, 0, 0)], (0, 0, 3), (1, 0, 3),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("few", [0, 60])
+@pytest.mark.parametrize("what", TIED)
+def test_what_hangs_together_is_decided_together(
+    what: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where small groups are not put together for speed."""
+    monkeypatch.setattr(planning, "_FEW_JOURNEYS", few)
+    assert found(TIED[what]) == best(TIED[what])
 
 
 @settings(max_examples=300, deadline=None)
