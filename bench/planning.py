@@ -29,7 +29,7 @@ from bench.throughput import stock_pages
 
 _SIZE = Size(lots=100, requests=20, records=100)
 _LOTS = 5_000
-_LIMIT = 10.0
+_LIMIT = 30.0
 
 # Two hundred warehouses around the towns of the network, with lots of every item.
 _STOCK = """

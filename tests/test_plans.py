@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.matching import flow, planning
 from app.matching.building import STAGES
 from app.matching.model import Instance, faults, measure
 from app.matching.planning import nearest_first, plan
@@ -36,7 +37,10 @@ def instance(
     owned = [0] * (max(owner_of, default=-1) + 1)
     for row, had in enumerate(rows):
         owned[owner_of[row]] += had
-    kept = sorted(lots if lots is not None else [(r, had, NEVER) for r, had in enumerate(rows)])
+    kept = sorted(
+        lots if lots is not None else [(r, had, NEVER) for r, had in enumerate(rows)],
+        key=lambda lot: (lot[0], lot[2]),
+    )
     return Instance(
         limit=whole(rows),
         at_row=whole(r for r, _ in drawn),
@@ -107,6 +111,27 @@ def _from_zero(of: Numbers) -> Numbers:
 
 
 @st.composite
+def wide(draw: st.DrawFn) -> Instance:
+    """More of everything than every plan could be tried of, and much that is as good as another."""
+    n_rows, n_lines = draw(st.integers(3, 7)), draw(st.integers(3, 7))
+    few, alike = st.integers(1, 4), st.integers(0, 1)
+    lots = [(row, draw(few), draw(st.sampled_from([40, 90]))) for row in range(n_rows)]
+    lots += [(row, draw(few), NEVER) for row in range(n_rows) if draw(st.booleans())]
+    rows = [sum(q for r, q, _ in lots if r == row) for row in range(n_rows)]
+    lines = [(draw(few), draw(alike), draw(st.integers(0, 2))) for _ in range(n_lines)]
+    # Two items: what is of one serves no line of the other, but may travel with it.
+    pairs = [(r, n) for r in range(n_rows) for n in range(n_lines) if r % 2 == n % 2]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=4, max_size=16))
+    arcs = [
+        {"rows": [r], "line": n, "step": draw(alike), "cost": draw(alike)}
+        for r, n in sorted(chosen)
+    ]
+    owner_of = _from_zero([2 * draw(alike) + row % 2 for row in range(n_rows)])
+    sites = [draw(alike) + 2 * (owner_of[row] // 2) for row in range(n_rows)]
+    return instance(rows, lines, arcs, owner_of, lots, sites)
+
+
+@st.composite
 def people(draw: st.DrawFn) -> Instance:
     """Pools whose people may serve two lines one after the other, and not at once."""
     n_pools, n_lines = draw(st.integers(1, 2)), draw(st.integers(1, 3))
@@ -158,6 +183,14 @@ def test_no_plan_for_goods_is_better(question: Instance) -> None:
     assert found(question) == best(question)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(goods(), wide()))
+def test_goods_without_ratios_are_decided_by_one_flow(question: Instance) -> None:
+    """Else the slower way would be taken, and nobody would notice."""
+    arcs = np.arange(question.arcs)
+    assert flow.face(question, flow.network(question, arcs), Deadline.within(20)) is not None
+
+
 @settings(max_examples=300, deadline=None)
 @given(goods(ratios=True))
 def test_no_plan_with_substitutes_is_better(question: Instance) -> None:
@@ -174,6 +207,58 @@ def test_no_plan_for_people_over_time_is_better(question: Instance) -> None:
 @given(goods(), st.integers(1, 2))
 def test_no_plan_with_so_few_consignments_is_better(question: Instance, most: int) -> None:
     assert found(question, most=most) == best(question, most)
+
+
+@settings(max_examples=150, deadline=None)
+@given(wide())
+def test_what_is_planned_apart_is_as_good_as_what_is_planned_at_once(question: Instance) -> None:
+    """With a limit of consignments that binds nothing, all is one program of whole numbers."""
+    assert found(question) == found(question, most=1_000)
+
+
+def _tied(
+    lots: list[tuple[int, int, int]],
+    sites: Numbers,
+    owner_of: Numbers,
+    lines: list[tuple[int, int, int]],
+    *arcs: tuple[int, int, int],
+) -> Instance:
+    """Everything arrives at once; `arcs` are (row, line, cost)."""
+    rows = [sum(q for r, q, _ in lots if r == row) for row in range(len(sites))]
+    told = [{"rows": [r], "line": n, "step": 0, "cost": cost} for r, n, cost in arcs]
+    return instance(rows, lines, told, owner_of, lots, sites)
+
+
+TIED = {
+    "two items of one site travel in one consignment, though each has a cheaper one": _tied(
+        [(0, 1, 90), (1, 1, 90), (2, 1, 90), (3, 1, 90)], [0, 1, 0, 1], [0, 0, 1, 1],
+        [(1, 0, 0), (1, 0, 0)], (0, 0, 0), (1, 0, 5), (2, 1, 5), (3, 1, 0),
+    ),
+    "what travels anyway takes more along": _tied(
+        [(0, 1, 90), (1, 1, 90), (2, 1, 90)], [0, 0, 1], [0, 1, 1],
+        [(1, 0, 0), (1, 0, 0)], (0, 0, 0), (1, 1, 5), (2, 1, 0),
+    ),
+    "what is held for one line is not there for two others": _tied(
+        [(0, 2, 90), (1, 2, 90)], [0, 1], [0, 0],
+        [(1, 0, 0), (1, 0, 1), (1, 0, 2)], (0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 1, 5), (1, 2, 5),
+    ),
+    "of two sites at one price the one whose stock expires first": _tied(
+        [(0, 1, 90), (1, 1, 40)], [0, 1], [0, 0], [(1, 0, 0)], (0, 0, 3), (1, 0, 3),
+    ),
+    "the same with the sites the other way round": _tied(
+        [(0, 1, 40), (1, 1, 90)], [0, 1], [0, 0], [(1, 0, 0)], (0, 0, 3), (1, 0, 3),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("few", [0, 60])
+@pytest.mark.parametrize("what", TIED)
+def test_what_hangs_together_is_decided_together(
+    what: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where small groups are not put together for speed."""
+    monkeypatch.setattr(planning, "_FEW_JOURNEYS", few)
+    assert found(TIED[what]) == best(TIED[what])
 
 
 @settings(max_examples=300, deadline=None)

@@ -26,6 +26,7 @@ async def look_ahead(stage: Stage) -> None:
     proven = "no plan is better" if plan["optimal"] else "the best found in time"
     stage.telling.says("TUR", f"Asks for a plan: {_told(best)} ({proven}).")
     stage.telling.notes(f"Each line from its nearest stock would make {_told(nearest)}.")
+    stage.telling.notes(f"Beside that the plan has {_beside(best, nearest)}.")
     for line in plan["lines"]:
         if line["uncovered"]:
             why = line["reasons"][0]["sentence"]
@@ -39,6 +40,18 @@ def _told(figures: Json) -> str:
         f"average after {figures['mean_hours']} hours, in "
         f"{figures['consignments']} consignments and "
         f"{figures['teams']} teams, for {figures['cost']:,.0f} US dollars of transport"
+    )
+
+
+def _beside(best: Json, nearest: Json) -> str:
+    def journeys(figures: Json) -> int:
+        return int(figures["consignments"] + figures["teams"])
+
+    more = sum(best["covered"].values()) - sum(nearest["covered"].values())
+    return (
+        f"{more:+,} units and people, {best['mean_hours'] - nearest['mean_hours']:+,.1f} hours, "
+        f"{journeys(best) - journeys(nearest):+} journeys, "
+        f"{best['cost'] - nearest['cost']:+,.0f} US dollars"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.matching.model import Instance
+from app.matching.model import Instance, drawn_by_owner
 from app.matching.program import Bools, Criterion, Floats, Ints, Journeys, Program
 from app.matching.rules import TENTHS, tenths
 
@@ -33,6 +33,24 @@ class Decided:
         self.tenth_upper: Floats = np.array(parts, dtype=np.float64).reshape(len(parts), TENTHS)
         self.tenth_upper[:, -1] = _INFINITY
         self.tenth_lower: Floats = np.zeros_like(self.tenth_upper)
+        self.least: Ints = np.zeros(instance.arcs, dtype=np.int64)
+        self.most_steps: Ints = instance.most
+        self.held: Ints = np.zeros(instance.arcs, dtype=np.int64)
+        """Steps on arcs that are the same in every plan that is still possible."""
+
+    @property
+    def made(self) -> Bools:
+        """Which journeys every plan makes that is still possible."""
+        made = np.zeros(int(self.instance.journey.max(initial=-1)) + 1, dtype=bool)
+        made[self.instance.journey[self.least > 0]] = True
+        return made
+
+    def narrow(self, arcs: Ints, least: Ints, most: Ints) -> None:
+        """These arcs carry at least and at most so much in every plan that is still possible."""
+        self.least[arcs], self.most_steps[arcs] = least, most
+        same = arcs[least == most]
+        self.held[same] = self.least[same]
+        self.free[same] = False
 
 
 class Built:
@@ -42,30 +60,41 @@ class Built:
         i = decided.instance
         self.arcs, self.instance = arcs, i
         program = self.program = Program()
-        most = i.most[arcs]
-        self.x = program.add_columns(0.0, most)
+        most = decided.most_steps[arcs]
+        self.x = program.add_columns(decided.least[arcs], most)
         taken = np.zeros(i.arcs, dtype=bool)
         taken[arcs] = True
+        held = np.where(taken, 0, decided.held)
+        self.held = held * i.use
         place = np.zeros(i.arcs, dtype=np.int64)
         place[arcs] = np.arange(len(arcs))
         drawn = taken[i.at_arc]
         at_arc = place[i.at_arc[drawn]]
         rows, row = np.unique(i.at_row[drawn], return_inverse=True)
-        limits = i.limit[rows].astype(np.float64)
+        gone = np.zeros(len(i.limit), dtype=np.int64)
+        np.add.at(gone, i.at_row, self.held[i.at_arc])
+        limits = (i.limit - gone)[rows].astype(np.float64)
         low = np.where(decided.full_rows[rows], limits, -_INFINITY)
         at = program.add_rows(low, limits)
         program.put(at.start + row, at_arc, i.use[arcs][at_arc])
         lines, line = np.unique(i.line[arcs], return_inverse=True)
-        needs = i.need[lines].astype(np.float64)
+        met = np.zeros(len(i.need), dtype=np.int64)
+        np.add.at(met, i.line, held * i.cover)
+        needs = (i.need - met)[lines].astype(np.float64)
         low = np.where(decided.full_lines[lines], needs, -_INFINITY)
         at = program.add_rows(low, needs)
         program.put(at.start + line, np.arange(len(arcs)), i.cover[arcs])
         self._share(decided, arcs)
         self.y: slice | None = self._journeys(decided, most) if consignments else None
+        if self.y is not None:
+            full = decided.full_lines[lines]
+            self._at_least(self.y, np.where(full, needs, 0), line, most * i.cover[arcs])
+            full = decided.full_rows[rows]
+            self._at_least(self.y, np.where(full, limits, 0), row, (most * i.use[arcs]), at_arc)
         self.z: slice | None = None
         self.days: Floats = np.zeros(0)
         if consignments:
-            self.z, self.days = self._lots(rows, row, at_arc)
+            self.z, self.days = self._lots(rows, row, at_arc, gone)
         for earlier, criteria, values in decided.fixed:
             self._keep(earlier, place, taken, criteria, values)
 
@@ -74,7 +103,8 @@ class Built:
         self.owners, owner = np.unique(i.owner[arcs], return_inverse=True)
         lower, upper = decided.tenth_lower[self.owners], decided.tenth_upper[self.owners]
         self.f = program.add_columns(lower.ravel(), upper.ravel(), whole=False)
-        at = program.add_rows(0.0, np.zeros(len(self.owners)))
+        given = -drawn_by_owner(i, self.held)[self.owners].astype(np.float64)
+        at = program.add_rows(given, given)
         program.put(at.start + owner, np.arange(len(arcs)), i.use[arcs])
         program.put(
             at.start + np.repeat(np.arange(len(self.owners)), TENTHS),
@@ -85,7 +115,8 @@ class Built:
     def _journeys(self, decided: Decided, most: Ints) -> slice:
         i, program = self.instance, self.program
         self.pairs, self.pair = np.unique(i.journey[self.arcs], return_inverse=True)
-        y = program.add_columns(0.0, np.ones(len(self.pairs)))
+        self.made = decided.made[self.pairs]
+        y = program.add_columns(self.made, np.ones(len(self.pairs)))
         # One row for each arc is tighter than one for each journey.
         at = program.add_rows(-_INFINITY, np.zeros(len(self.arcs)))
         rows = np.arange(at.start, at.stop)
@@ -96,7 +127,29 @@ class Built:
             program.put(np.full(len(self.pairs), at.start), np.arange(y.start, y.stop), 1.0)
         return y
 
-    def _lots(self, rows: Ints, row: Ints, at_arc: Ints) -> tuple[slice, Floats]:
+    def _at_least(
+        self, y: slice, wanted: Floats, of: Ints, most: Ints, at_arc: Ints | None = None
+    ) -> None:
+        """So many journeys must be made for what must be full: the solver does not count so far.
+
+        `of` tells which sum an arc is part of, and `most` what it can add to it.
+        """
+        arc = np.arange(len(self.arcs)) if at_arc is None else at_arc
+        place, inverse = np.unique(of * len(self.pairs) + self.pair[arc], return_inverse=True)
+        able = np.zeros(len(place), dtype=np.int64)
+        np.add.at(able, inverse, most[arc])
+        sums, pairs = place // len(self.pairs), place % len(self.pairs)
+        # The most able first: as many of them as it takes.
+        order = np.lexsort((-able, sums))
+        sums, pairs, able = sums[order], pairs[order], able[order]
+        before = np.cumsum(able) - able
+        first = np.searchsorted(sums, np.arange(len(wanted)))
+        before -= before[first[sums]]
+        fewest = np.bincount(sums[before < wanted[sums]], minlength=len(wanted))
+        rows = self.program.add_rows(fewest.astype(np.float64), np.full(len(wanted), _INFINITY))
+        self.program.put(rows.start + sums, y.start + pairs, 1.0)
+
+    def _lots(self, rows: Ints, row: Ints, at_arc: Ints, gone: Ints) -> tuple[slice, Floats]:
         """Lots of a row one by one: the earliest-expiring of them is taken first."""
         i, program = self.instance, self.program
         place = np.full(len(i.limit), -1, dtype=np.int64)
@@ -104,7 +157,8 @@ class Built:
         lots = np.flatnonzero(place[i.lot_row] >= 0)
         z = program.add_columns(0.0, i.lot_left[lots], whole=False)
         held, at_lot = np.unique(place[i.lot_row[lots]], return_inverse=True)
-        at = program.add_rows(0.0, np.zeros(len(held)))
+        drawn_already = -gone[rows[held]].astype(np.float64)
+        at = program.add_rows(drawn_already, drawn_already)
         back = np.full(len(rows), -1, dtype=np.int64)
         back[held] = np.arange(len(held))
         drawn = back[row] >= 0
@@ -162,7 +216,7 @@ class Built:
         i, x = self.instance, best[self.arcs]
         point = np.zeros(self.program.columns)
         point[self.x] = x
-        drawn = np.zeros(len(self.owners), dtype=np.int64)
+        drawn = drawn_by_owner(i, self.held)[self.owners]
         np.add.at(drawn, np.searchsorted(self.owners, i.owner[self.arcs]), x * i.use[self.arcs])
         parts = [tenths(int(had)) for had in i.stock[self.owners]]
         for n, total in enumerate(drawn.tolist()):
@@ -172,13 +226,13 @@ class Built:
                 point[self.f.start + n * TENTHS + k] = taken
                 gone -= taken
         if self.y is not None:
+            point[self.y] = self.made
             point[self.y.start + self.pair[x > 0]] = 1.0
         if self.z is not None:
             through = np.zeros(len(i.limit), dtype=np.int64)
-            mine = np.isin(i.at_arc, self.arcs)
-            steps = np.zeros(i.arcs, dtype=np.int64)
+            steps = self.held.copy()
             steps[self.arcs] = x * i.use[self.arcs]
-            np.add.at(through, i.at_row[mine], steps[i.at_arc[mine]])
+            np.add.at(through, i.at_row, steps[i.at_arc])
             left = i.lot_left[self.lots]
             rows = i.lot_row[self.lots]
             before = np.cumsum(left) - left

@@ -146,7 +146,8 @@ def solve(net: Network, until: Deadline) -> tuple[Ints, Floats, Floats, Ints] | 
     reduced = cost - _priced(program, duals)
     upper = np.concatenate([np.full(len(net.row), _INFINITY), parts.ravel()])
     proven = bool(
-        (reduced[x == 0] >= 0).all()
+        # Of a small stock most tenths are empty: what can be nothing but 0 may have any price.
+        (reduced[(x == 0) & (upper > 0)] >= 0).all()
         and (reduced[(x > 0) & (x < upper)] == 0).all()
         and (reduced[(x == upper) & (x > 0)] <= 0).all()
         and _holds(program, x, duals)

@@ -21,6 +21,8 @@ from app.matching.rules import CRITERIA
 _INFINITY = float("inf")
 _FEW = 400
 """So many arcs are planned in one program: many small ones cost more than one of their size."""
+_FEW_JOURNEYS = 60
+"""The same where journeys are searched in whole numbers."""
 _MANY = 40_000
 """Beyond so many arcs on a face, consignments are not counted down: no solver ends in time."""
 
@@ -123,7 +125,7 @@ class _Search:
         plain = self.instance.plain()
         flows = [] if self.weights else [g for g in groups if plain[g].all()]
         others = [g for g in groups if self.weights or not plain[g].all()]
-        packed = list(_packed(flows))
+        packed = list(_packed(flows, _FEW))
         # Seven tenths of the time at most: what travels together is the harder part.
         shares = _Shares([*packed, *others], self.until.share(0.7))
         for n, arcs in enumerate([*packed, *others]):
@@ -134,7 +136,9 @@ class _Search:
         self.told(self.best)
         if only_flow:
             return
-        groups = list(_packed(self._hanging_together(by_journey=True)))
+        if not self.weights and not self.decided.fixed:
+            self._narrow()
+        groups = list(_packed(self._hanging_together(by_journey=True), _FEW_JOURNEYS))
         self._together(groups, list(STAGES[len(first) :]))
 
     # ---- what hangs together
@@ -152,8 +156,10 @@ class _Search:
         one = [i.line[arcs], i.line[i.at_arc[drawn]]]
         other = [owners + i.owner[arcs], rows + i.at_row[drawn]]
         if by_journey:
-            one.append(i.line[arcs])
-            other.append(journeys + i.journey[arcs])
+            # What travels anyway ties nothing together.
+            open_ = arcs[~self.decided.made[i.journey[arcs]]]
+            one.append(i.line[open_])
+            other.append(journeys + i.journey[open_])
         label = components(nodes, np.concatenate(one), np.concatenate(other))[i.line[arcs]]
         order = np.argsort(label, kind="stable")
         cuts = np.flatnonzero(np.diff(label[order])) + 1
@@ -184,25 +190,56 @@ class _Search:
 
     # ---- what travels together
 
-    def _together(self, groups: list[Ints], names: Sequence[str]) -> None:
-        shares = _Shares(groups, self.until)
+    def _narrow(self) -> None:
+        """How little and how much each arc carries in any plan that is as good so far.
+
+        Most carry the same in all of them; and where a journey is made in all of them nothing
+        depends on it any more. So what must be searched as one becomes small.
+        """
         plain = self.instance.plain()
-        for name in [*names, "weighted"]:
-            self.found[name] = [Stage(name, 0, 0, True)]
+        groups = [g for g in self._hanging_together(by_journey=False) if plain[g].all()]
+        shares = _Shares(groups, self.until.share(0.3))
         for arcs in groups:
             until = shares.next()
-            if len(arcs) > _MANY or self.until.left <= 0:
-                for name in names:
-                    self.found[name].append(Stage(name, 0, self._floor(name, arcs), False))
-                continue
-            built = Built(self.decided, arcs, consignments=True)
-            criteria = self._criteria(built, names)
+            if until.left <= 0:
+                break
+            built = Built(self.decided, arcs, consignments=False)
             start = built.start(self.best.x)
-            flows = plain[arcs].all() and not self.decided.fixed and self.most is None
-            journeys = built.journeys() if flows and not self.weights else None
-            x, stages = one_after_another(built.program, criteria, until, start, journeys)
-            self._take(built, x, stages)
+            least, most = built.program.spans(built.x, start, until)
+            self.decided.narrow(arcs, least.astype(np.int64), most.astype(np.int64))
+
+    def _together(self, groups: list[Ints], names: Sequence[str]) -> None:
+        for name in [*names, "weighted"]:
+            self.found[name] = [Stage(name, 0, 0, True)]
+        sought = [_Sought(arcs) for arcs in groups]
+        # What was not proven in its share of the time is searched again in what the others left.
+        for _ in range(2):
+            again = [s for s in sought if not s.proven and len(s.arcs) <= _MANY]
+            shares = _Shares([s.arcs for s in again], self.until)
+            for one in again:
+                until = shares.next()
+                if self.until.left > 0:
+                    self._seek(one, names, until)
+        for one in sought:
+            if one.built is None:
+                for name in names:
+                    self.found[name].append(self._unsought(name, one.arcs))
+            else:
+                self._take(one.built, one.x, one.stages)
         self.best.stages = self._stages()
+
+    def _seek(self, one: "_Sought", names: Sequence[str], until: Deadline) -> None:
+        arcs = one.arcs
+        built = Built(self.decided, arcs, consignments=True)
+        plain = self.instance.plain()[arcs].all()
+        flows = plain and not self.decided.fixed and self.most is None and not self.weights
+        journeys = built.journeys() if flows else None
+        start = built.start(self.best.x)
+        criteria = self._criteria(built, names)
+        x, stages = one_after_another(built.program, criteria, until, start, journeys)
+        order = [stage.value for stage in stages]
+        if one.built is None or order <= [stage.value for stage in one.stages]:
+            one.built, one.x, one.stages = built, x, stages
 
     def _criteria(self, built: "Built", names: Sequence[str]) -> list[Criterion]:
         if not self.weights:
@@ -214,12 +251,18 @@ class _Search:
         last = [("weighted", weigh(weighed, weights)), ("suits", built.cost("suits"))]
         return [*covers, *last]
 
-    def _floor(self, name: str, arcs: Ints) -> float:
-        """A bound without a search: every request that is helped needs one journey at least."""
+    def _unsought(self, name: str, arcs: Ints) -> Stage:
+        """What is known without a search: each request that is helped needs one journey."""
         if name != "consignments":
-            return 0.0
+            return Stage(name, 0, -_INFINITY, False)
+        i = self.instance
         helped = arcs[self.best.x[arcs] > 0]
-        return float(len(np.unique(self.instance.request[self.instance.line[helped]])))
+        made = self.decided.made[i.journey[helped]]
+        request = i.request[i.line[helped]]
+        anyway = np.unique(i.journey[helped[made]])
+        others = np.setdiff1d(request, request[made])
+        value = len(np.unique(i.journey[helped]))
+        return Stage(name, value, len(anyway) + len(others), False)
 
     def _take(self, built: "Built", x: Floats, stages: Sequence[Stage]) -> None:
         for stage in stages:
@@ -249,6 +292,21 @@ class _Search:
         return stages
 
 
+@dataclass
+class _Sought:
+    """A group of what travels together, and the best that was found for it."""
+
+    arcs: Ints
+    built: Built | None = None
+    x: Floats = field(default_factory=lambda: np.zeros(0))
+    stages: list[Stage] = field(default_factory=list)
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing is left to search for."""
+        return self.built is not None and all(stage.proven for stage in self.stages)
+
+
 class _Shares:
     """The time that is left, divided by the size of what is still to be planned."""
 
@@ -263,15 +321,15 @@ class _Shares:
         return self._until.share(share)
 
 
-def _packed(groups: Sequence[Ints]) -> Iterator[Ints]:
+def _packed(groups: Sequence[Ints], few: int) -> Iterator[Ints]:
     """Small groups together, in the order in which they came."""
     small: list[Ints] = []
     for group in groups:
-        if len(group) > _FEW:
+        if len(group) > few:
             yield group
             continue
         small.append(group)
-        if sum(map(len, small)) > _FEW:
+        if sum(map(len, small)) > few:
             yield np.concatenate(small)
             small = []
     if small:

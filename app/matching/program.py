@@ -15,6 +15,9 @@ Bools = NDArray[np.bool_]
 
 INFINITY = float("inf")
 _LEAST_TIME = 0.05
+_WHOLE_GAP = 0.5
+_NO_PRICE = 0.5
+_NEAR = 1e-3
 _AMOUNTS_TIME = 3.0
 
 
@@ -84,6 +87,7 @@ class Program:
     value: list[Floats] = field(default_factory=list)
     columns: int = 0
     rows: int = 0
+    _compressed: tuple[int, NDArray[np.int32], NDArray[np.int32], Floats] | None = None
 
     def add_columns(self, lower: Any, upper: Any, whole: bool = True) -> slice:
         """New columns; where they are."""
@@ -113,9 +117,11 @@ class Program:
 
     def add_row(self, cost: Floats, lower: float, upper: float) -> None:
         """One row over all columns, such as a criterion that must not get worse again."""
-        row = self.add_rows(np.array([lower]), np.array([upper]))
+        # To the size of the other rows, by a power of two: the solver's tolerances are absolute.
+        scale = 2.0 ** -np.floor(np.log2(max(1.0, np.abs(cost).max(initial=0.0))))
+        row = self.add_rows(np.array([lower * scale]), np.array([upper * scale]))
         used = np.flatnonzero(cost)
-        self.put(np.full(len(used), row.start), used, cost[used])
+        self.put(np.full(len(used), row.start), used, cost[used] * scale)
 
     def solve(
         self,
@@ -125,24 +131,27 @@ class Program:
         whole: bool = True,
         loose: slice | None = None,
         held: tuple[slice, Floats] | None = None,
+        as_good_as: Found | None = None,
     ) -> Found | None:
         """The least cost; None where nothing was found in time.
 
-        `loose` columns need not be whole; `held` ones keep the values that are given.
+        `loose` columns need not be whole; `held` ones keep the values that are given; where
+        `as_good_as` is the answer of a linear program, only what is as good as it is looked at.
 
         HiGHS 1.16 is not given a point to start from: with one, and its presolve, it called 3 the
         least number of consignments where it was 2 (tests/test_plans.py finds such questions).
         """
         if self.columns == 0:
             return Found(np.zeros(0), 0.0, 0.0, True, np.zeros(0), np.zeros(self.rows))
-        highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-        for name, value in _OPTIONS.items():
-            highs.setOptionValue(name, value)
-        if not whole:
-            for name, value in _FLOW_OPTIONS.items():
-                highs.setOptionValue(name, value)
+        highs = _solver(_OPTIONS if whole else _OPTIONS | _FLOW_OPTIONS)
+        if whole and (cost == np.rint(cost)).all():
+            # Whole costs of whole columns: what is less than one from the bound is the best.
+            highs.setOptionValue("mip_abs_gap", _WHOLE_GAP)
         highs.setOptionValue("time_limit", max(_LEAST_TIME, until.left))
-        highs.passModel(self._model(cost, whole, loose, held))
+        model = self._model(cost, whole, loose, held)
+        if as_good_as is not None:
+            self._keep_as_good(model, as_good_as)
+        highs.passModel(model)
         highs.run()
         info = highs.getInfo()
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
@@ -158,6 +167,50 @@ class Program:
             return None
         reduced, duals = np.array(solution.col_dual), np.array(solution.row_dual)
         return Found(x, value, value, True, reduced, duals)
+
+    def _keep_as_good(self, model: Any, best: Found) -> None:
+        """Complementary slackness: what has a price stays where it is. Costs are whole."""
+        assert best.reduced is not None
+        assert best.duals is not None
+        x = np.rint(best.x)
+        lower, upper = np.array(model.col_lower_), np.array(model.col_upper_)
+        priced = np.abs(best.reduced) > _NO_PRICE
+        lower[priced] = upper[priced] = x[priced]
+        model.col_lower_, model.col_upper_ = lower, upper
+        starts, columns, values = self.matrix()
+        sums = np.zeros(self.rows)
+        np.add.at(sums, np.repeat(np.arange(self.rows), np.diff(starts)), values * x[columns])
+        lower, upper = np.array(model.row_lower_), np.array(model.row_upper_)
+        tight = np.abs(best.duals) > _NO_PRICE
+        lower[tight] = upper[tight] = sums[tight]
+        model.row_lower_, model.row_upper_ = lower, upper
+
+    def spans(self, columns: slice, known: Floats, until: Deadline) -> tuple[Floats, Floats]:
+        """The least and the most that each of these columns can be, were none of them whole.
+
+        `known` is a solution. Where time runs out the columns' own bounds are told.
+        """
+        lower, upper = _joined(self.lower)[columns], _joined(self.upper)[columns]
+        least, most = lower.copy(), upper.copy()
+        seen_least, seen_most = known[columns].copy(), known[columns].copy()
+        highs = _solver(_OPTIONS | _SPAN_OPTIONS)
+        highs.passModel(self._model(np.zeros(self.columns), False, None, None))
+        for n in range(len(lower)):
+            for sign, seen, bound, found in (
+                (1.0, seen_least, lower, least), (-1.0, seen_most, upper, most),
+            ):  # fmt: skip
+                if seen[n] == bound[n]:
+                    continue
+                if until.left <= 0:
+                    return least, most
+                highs.changeColCost(columns.start + n, sign)
+                highs.run()
+                if highs.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+                    x = np.rint(np.array(highs.getSolution().col_value)[columns])
+                    seen_least, seen_most = np.minimum(seen_least, x), np.maximum(seen_most, x)
+                    found[n] = x[n]
+            highs.changeColCost(columns.start + n, 0.0)
+        return least, most
 
     def _model(
         self,
@@ -188,6 +241,10 @@ class Program:
 
     def matrix(self) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
         """The rows, compressed: where each begins, the columns, the values."""
+        # Three ask for it, one after the other; cells are only ever added.
+        size = len(self.at_row) + self.rows + self.columns
+        if self._compressed is not None and self._compressed[0] == size:
+            return self._compressed[1:]
         rows, columns = _joined(self.at_row, np.int64), _joined(self.at_column, np.int64)
         values = _joined(self.value)
         place = rows * max(1, self.columns) + columns
@@ -196,7 +253,8 @@ class Program:
         np.add.at(added, inverse, values)
         rows, columns = unique // max(1, self.columns), unique % max(1, self.columns)
         starts = np.searchsorted(rows, np.arange(self.rows + 1))
-        return starts.astype(np.int32), columns.astype(np.int32), added
+        self._compressed = size, starts.astype(np.int32), columns.astype(np.int32), added
+        return self._compressed[1:]
 
 
 # One thread and a fixed seed: the same question on the same data gives the same answer.
@@ -211,6 +269,17 @@ _OPTIONS: dict[str, Any] = {
 
 # A flow has nothing to presolve; devex prices were the fastest of those measured.
 _FLOW_OPTIONS: dict[str, Any] = {"presolve": "off", "simplex_dual_edge_weight_strategy": 1}
+
+
+# From one question to the next only the price of a column changes: what was found stays feasible.
+_SPAN_OPTIONS: dict[str, Any] = {"presolve": "off", "simplex_strategy": 4}
+
+
+def _solver(options: dict[str, Any]) -> Any:
+    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    for name, value in options.items():
+        highs.setOptionValue(name, value)
+    return highs
 
 
 def _joined(blocks: Sequence[Any], kind: Any = np.float64) -> Any:
@@ -248,15 +317,15 @@ def one_after_another(
     Where time runs out the best that was found goes on, and the stage tells what is proven of it.
     """
     stages: list[Stage] = []
-    x = start
+    x, tied = start, None
     for n, (name, cost) in enumerate(criteria):
         found = None
         if until.left > 0:
             # No criterion may use up all the time of those that come after it.
             share = until.share(1 / min(2, len(criteria) - n))
-            found = _best(program, cost, share, journeys)
+            found = _best(program, cost, share, tied or journeys, x if tied else None)
         if journeys is not None and name == journeys.up_to:
-            journeys = None
+            tied = journeys
         if found is None or found.value > float(cost @ x) + 1e-6:
             bound = found.bound if found is not None else -INFINITY
             found = Found(x, float(cost @ x), bound, False)
@@ -270,10 +339,16 @@ def one_after_another(
 
 
 def _best(
-    program: Program, cost: Floats, until: Deadline, journeys: Journeys | None
+    program: Program,
+    cost: Floats,
+    until: Deadline,
+    journeys: Journeys | None,
+    decided: Floats | None = None,
 ) -> Found | None:
     if journeys is None:
         return program.solve(cost, until)
+    if decided is not None:
+        return _among_equals(program, cost, until, journeys, decided)
     chosen = program.solve(cost, until, loose=journeys.amounts)
     if chosen is None:
         return None
@@ -286,3 +361,33 @@ def _best(
     if amounts is None:
         return None
     return Found(amounts.x, float(cost @ amounts.x), chosen.bound, chosen.proven)
+
+
+def _among_equals(
+    program: Program, cost: Floats, until: Deadline, journeys: Journeys, decided: Floats
+) -> Found | None:
+    """The criterion after the price: a flow again among the amounts that cost the same.
+
+    That is the best with these journeys. Whether it is with others at the same price is asked of
+    the program in which only journeys are whole: its bound holds for whole amounts too.
+    """
+    by = np.zeros(program.columns)
+    by[: len(journeys.cost)] = journeys.cost
+    held = (journeys.chosen, np.rint(decided[journeys.chosen]))
+    after = Deadline.within(max(_AMOUNTS_TIME, until.left))
+    cheapest = program.solve(by, after, whole=False, held=held)
+    if cheapest is None or cheapest.value > float(by @ decided) + 0.5:
+        return program.solve(cost, until)
+    here = program.solve(cost, after, whole=False, held=held, as_good_as=cheapest)
+    if here is None:
+        return program.solve(cost, until)
+    others = program.solve(cost, until.share(0.5), loose=journeys.amounts)
+    bound = others.bound if others is not None else -INFINITY
+    if bound <= here.value - 1 + _NEAR and until.left > 0:
+        better = program.solve(cost, until)
+        if better is not None and (better.value < here.value - 0.5 or better.proven):
+            return better
+        bound = max(bound, better.bound if better is not None else -INFINITY)
+    if bound > here.value - 1 + _NEAR:
+        return Found(here.x, here.value, here.value, True)
+    return Found(here.x, here.value, bound, False)
