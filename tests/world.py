@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from app.client.exchange import Exchange
+
 Json = dict[str, Any]
 
 BLANKET = "HSHEBLANPHT1"
@@ -48,6 +50,12 @@ class System:
 
     society: str
     http: httpx.AsyncClient
+
+    @property
+    def exchange(self) -> Exchange:
+        """The same system through the client, with its verbs and its repeats."""
+        key = self.http.headers["authorization"].removeprefix("Bearer ")
+        return Exchange(str(self.http.base_url), key, http=self.http)
 
     async def get(self, path: str, **params: Any) -> httpx.Response:
         return await self.http.get(path, params={k.rstrip("_"): v for k, v in params.items()})
@@ -167,13 +175,7 @@ class System:
 
     async def events(self, after: int = 0, **params: Any) -> list[Json]:
         """Everything after a seq."""
-        found: list[Json] = []
-        while True:
-            page = done(await self.get("/v1/events", after=after, limit=200, **params))
-            found += page["items"]
-            if page["next"] is None:
-                return found
-            after = page["items"][-1]["seq"]
+        return [event async for event in self.exchange.listed("/v1/events", after=after, **params)]
 
 
 def goods(quantity: int, item: str = BLANKET, **more: Any) -> Json:
