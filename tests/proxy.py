@@ -57,10 +57,10 @@ class PoorLink:
             task = asyncio.current_task()
             assert task is not None
             running.add(task)
-            try:
+            # Cancelled by the end of the link alone; streams would log it as a fault.
+            with contextlib.suppress(asyncio.CancelledError):
                 await self._connect(reader, writer)
-            finally:
-                running.discard(task)
+            running.discard(task)
 
         server = await asyncio.start_server(take, "127.0.0.1", self.port)
         self.port = server.sockets[0].getsockname()[1]
