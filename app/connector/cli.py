@@ -192,6 +192,9 @@ async def _send(
             bars[name] = progress.add_task(entry.manifest.name, total=len(entry.manifest.shifts))
         progress.update(bars[name], completed=entry.sent)
 
+    def waits(gone: Unreachable) -> None:
+        err.print(f"No link to the exchange ({gone.cause}); trying on.", markup=False)
+
     def done(entry: Entry) -> None:
         nonlocal fine
         own = only is None or entry.manifest.id == only.manifest.id
@@ -199,7 +202,7 @@ async def _send(
 
     with progress:
         async with _exchange(settings, patience) as exchange:
-            await sending.send_all(outbox, exchange, told, done, forever=forever)
+            await sending.send_all(outbox, exchange, told, done, waits if forever else None)
     if not fine:
         raise typer.Exit(1)
 

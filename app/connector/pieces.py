@@ -11,7 +11,8 @@ from app.connector.settings import Misused
 
 PIECE = 131_072
 """Bytes of a piece, about: what a slow link carries in well under a minute."""
-_LONGEST_ROW = 1_048_576
+_LONGEST_ROW = 131_072
+"""Bytes; the exchange takes no row that is longer than half of that."""
 _FORMS: dict[str, Form] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -166,7 +167,7 @@ class _Taken:
 def _records(source: Source, file: BinaryIO) -> Iterator[tuple[int, bytes, list[str]]]:
     """(row number, its bytes, its cells); rows as a spreadsheet counts them."""
     first = file.readline(_LONGEST_ROW + 1)
-    told = _text(source, first, 1).removeprefix("\ufeff").strip().lower()
+    told = _text(source, first, 1).removeprefix("\ufeff").rstrip("\r\n").lower()
     before = b""
     if told.startswith("sep=") and len(told) == 5:
         # Excel's own way to name the delimiter: no row of the sheet.

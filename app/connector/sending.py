@@ -80,11 +80,15 @@ async def send(entry: Entry, exchange: Exchange, told: Told, *, dry_run: bool = 
 
 
 async def send_all(
-    outbox: Outbox, exchange: Exchange, told: Told, done: Told, *, forever: bool
+    outbox: Outbox,
+    exchange: Exchange,
+    told: Told,
+    done: Told,
+    waits: Callable[[Unreachable], None] | None,
 ) -> None:
     """Send everything that is to go to this exchange. `done` gets each file at its end.
 
-    With `forever` it stays until the link is back; otherwise Unreachable ends it.
+    With `waits`, which hears of it, it stays until the link is back; otherwise Unreachable ends it.
     """
     for entry in outbox.entries():
         if entry.manifest.url != exchange.url or entry.refusal:
@@ -93,9 +97,10 @@ async def send_all(
             try:
                 await send(entry, exchange, told)
                 break
-            except Unreachable:
-                if not forever:
+            except Unreachable as gone:
+                if waits is None:
                     raise
+                waits(gone)
         done(entry)
         if not entry.refusal:
             entry.drop()
