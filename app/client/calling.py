@@ -254,16 +254,18 @@ class Line:
 class Caller(Line):
     """Calls by method and path, for what has no verb of its own."""
 
-    async def get(self, path: str, **query: Any) -> Any:
+    async def get(self, path: str, **query: Any) -> Document:
         """Read one object. A trailing `_` of a parameter's name is dropped (`as_`, `from_`)."""
         return shown(await self.call("GET", path, query=_named(query)))
 
-    async def get_unless(self, path: str, etag: str) -> Any | None:
+    async def get_unless(self, path: str, etag: str) -> Document | None:
         """Read one object; None where it is still the one with this ETag."""
         response = await self.call("GET", path, headers={"If-None-Match": etag})
         return None if response.status_code == 304 else shown(response)
 
-    async def put(self, path: str, body: Mapping[str, Any], if_match: str | None = None) -> Any:
+    async def put(
+        self, path: str, body: Mapping[str, Any], if_match: str | None = None
+    ) -> Document:
         """Create or replace. It is repeated as it is: the second time it changes nothing."""
         return shown(await self.call("PUT", path, body, headers=_if(if_match)))
 
@@ -274,7 +276,7 @@ class Caller(Line):
         *,
         once: str | None = None,
         if_match: str | None = None,
-    ) -> Any:
+    ) -> Document:
         """Do something once, however often it has to be sent."""
         return shown(await self.call("POST", path, body, once=once, headers=_if(if_match)))
 
@@ -285,7 +287,7 @@ class Caller(Line):
         *,
         once: str | None = None,
         if_match: str | None = None,
-    ) -> Any:
+    ) -> Document:
         """Change something once, however often it has to be sent."""
         return shown(await self.call("PATCH", path, body, once=once, headers=_if(if_match)))
 

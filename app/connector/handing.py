@@ -56,27 +56,37 @@ class ToFile:
             self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError as error:
             raise Misused(f"{self._path} cannot be written: {error.strerror}.") from None
+        try:
+            seq, end = self._last()
+        except Misused:
+            self.close()
+            raise
+        self._file.truncate(end)
+        self._file.seek(end)
+        return seq
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def _last(self) -> tuple[int | None, int]:
+        """The `seq` of the last whole line, and where it ends."""
         last, end, rest = _tail(self._path)
+        # What was cut off by a kill begins as an event does; anything else is somebody's own.
         if not (rest.startswith(_BEGINS) or _BEGINS.startswith(rest)):
             raise self._strange()
         if end == 0:
-            self._cut(0)
-            return None
+            return None, 0
         try:
             seq = json.loads(last)["seq"]
         except (ValueError, TypeError, KeyError):
             raise self._strange() from None
         if not isinstance(seq, int):
             raise self._strange()
-        self._cut(end)
-        return seq
+        return seq, end
 
     def _strange(self) -> Misused:
         return Misused(f"{self._path} holds something else than events; choose another file.")
-
-    def _cut(self, end: int) -> None:
-        self._file.truncate(end)
-        self._file.seek(end)
 
     async def take(self, heard: Heard) -> None:
         """Add a line."""
