@@ -55,6 +55,7 @@ class Exchange(APIRoute):
                 request.headers.get("authorization")
             )
             permission.check(caller)
+            _each_once(request)
             database: Database = request.app.state.database
             if reads:
                 async with database.reading() as connection:
@@ -150,6 +151,15 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
+def _each_once(request: Request) -> None:
+    """422 where a query parameter stands twice: the last would win without a word."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise invalid(f"query/{name[:200]}", "duplicate", "This stands twice in the query.")
+        seen.add(name)
+
+
 def _parse(request: Request, body: bytes) -> None:
     if not body:
         return
@@ -165,7 +175,7 @@ def _parse(request: Request, body: bytes) -> None:
         raise AppError(
             "malformed_json",
             str(error),
-            faults=[Fault("", "malformed_json", str(error))],
+            faults=[Fault(error.pointer, "malformed_json", str(error))],
         ) from None
 
 

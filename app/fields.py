@@ -48,10 +48,14 @@ def _not_blank(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Field(max_length=2000), AfterValidator(_clean)]
+# For the document alone; the check itself is `_clean`, which says in words what is wrong.
+_CLEAN = {"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"}
+
+Text = Annotated[str, Field(max_length=2000, json_schema_extra=_CLEAN), AfterValidator(_clean)]
+Words = Annotated[str, Field(max_length=200, json_schema_extra=_CLEAN), AfterValidator(_clean)]
 Name = Annotated[
     str,
-    Field(min_length=1, max_length=200),
+    Field(min_length=1, max_length=200, json_schema_extra=_CLEAN),
     AfterValidator(_clean),
     AfterValidator(_not_blank),
 ]
@@ -72,7 +76,7 @@ def _one_line(value: str) -> str:
 
 Ref = Annotated[
     str,
-    Field(min_length=1, max_length=100),
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f/\\]+$"}),
     AfterValidator(_clean),
     AfterValidator(_not_blank),
     AfterValidator(_one_line),

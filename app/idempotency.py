@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     DateTime,
+    Index,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -20,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import metadata
-from app.errors import AppError
+from app.db import Direct, metadata
+from app.errors import AppError, Fault
 
 KEPT_DAYS = 7
 STORED = frozenset({200, 201, 202, 204, 404, 409, 410, 412})
@@ -37,8 +38,10 @@ answers = Table(
     Column("status", SmallInteger, nullable=False),
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
     Column("replays", Integer, nullable=False, server_default="0"),
+    # They come in the order of time, so that the smallest of indexes finds the old ones.
+    Index("ix_idempotency_answers_created_at", "created_at", postgresql_using="brin"),
 )
 
 
@@ -62,9 +65,10 @@ def call_digest(method: str, path: str, body: bytes) -> bytes:
 
 # The lock comes before the look: a twin that is still running holds it, and trying (instead of
 # waiting) lets this call answer 409 at once. Inserting first would wait for the twin's commit.
-_BEGIN = text("""
+_BEGIN = Direct("""
 WITH gate AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended(CAST(:client AS text) || :key, 7)) AS free
+    SELECT pg_try_advisory_xact_lock(
+        hashtextextended(CAST(CAST(:client AS uuid) AS text) || :key, 7)) AS free
 )
 SELECT gate.free, a.call, a.status, a.headers, a.body
 FROM gate LEFT JOIN idempotency_answers a
@@ -72,12 +76,12 @@ FROM gate LEFT JOIN idempotency_answers a
 """)
 
 # A replay writes too: a replay that only reads can confirm a commit that no standby has.
-_COUNT = text("""
+_COUNT = Direct("""
 UPDATE idempotency_answers SET replays = replays + 1
 WHERE client = CAST(:client AS uuid) AND key = :key
 """)
 
-_KEEP = text("""
+_KEEP = Direct("""
 INSERT INTO idempotency_answers (client, key, call, status, headers, body, created_at)
 VALUES (:client, :key, :call, :status, :headers, :body, :now)
 ON CONFLICT (client, key) DO NOTHING RETURNING 1
@@ -86,7 +90,7 @@ ON CONFLICT (client, key) DO NOTHING RETURNING 1
 _FORGET = text("""
 DELETE FROM idempotency_answers WHERE (client, key) IN (
     SELECT client, key FROM idempotency_answers WHERE created_at < :before
-    ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """)
 
 
@@ -95,22 +99,21 @@ async def begin(tx: AsyncConnection, client: UUID, key: str, call: bytes) -> Ans
 
     Raises 409 while a twin is running and 422 where the key belongs to another call.
     """
-    row = (await tx.execute(_BEGIN, {"client": str(client), "key": key})).one()
-    if row.status is None:
-        if not row.free:
+    row = await _BEGIN.first(tx, {"client": client, "key": key})
+    if row["status"] is None:
+        if not row["free"]:
             raise AppError(
                 "idempotency_in_progress",
                 "The first call with this key has not ended yet.",
                 headers={"Retry-After": "1"},
             )
         return None
-    if bytes(row.call) != call:
-        raise AppError(
-            "idempotency_key_reused",
-            "This key was used for another call within the last 7 days.",
-        )
-    await tx.execute(_COUNT, {"client": str(client), "key": key})
-    return Answer(row.status, json.loads(row.headers), bytes(row.body))
+    if row["call"] != call:
+        message = "This key was used for another call within the last 7 days."
+        fault = Fault("header/Idempotency-Key", "reused", message)
+        raise AppError("idempotency_key_reused", message, faults=[fault])
+    await _COUNT.run(tx, {"client": client, "key": key})
+    return Answer(row["status"], json.loads(row["headers"]), row["body"])
 
 
 async def keep(tx: AsyncConnection, client: UUID, key: str, call: bytes, answer: Answer) -> None:
@@ -119,8 +122,8 @@ async def keep(tx: AsyncConnection, client: UUID, key: str, call: bytes, answer:
     Raises Overtaken where a twin committed between our look and our lock; the caller rolls
     its own effect back and replays.
     """
-    kept = await tx.execute(
-        _KEEP,
+    kept = await _KEEP.first(
+        tx,
         {
             "client": client,
             "key": key,
@@ -131,7 +134,7 @@ async def keep(tx: AsyncConnection, client: UUID, key: str, call: bytes, answer:
             "now": clock.now(),
         },
     )
-    if kept.one_or_none() is None:
+    if kept is None:
         raise Overtaken
 
 

@@ -1,14 +1,36 @@
 """JSON in and out. Reading is strict, because a lenient reader stores what nobody sent."""
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
 _DEEPEST = 64
+_LONGEST = 200
 
 
 class MalformedJson(ValueError):
-    """Why a text is not JSON as the exchange reads it; never quotes the text."""
+    """Why a text is not JSON as the exchange reads it, and where; never quotes the text."""
+
+    def __init__(self, reason: str, place: Sequence[str | int] = ()) -> None:
+        super().__init__(reason)
+        self.pointer = pointer(place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    """Stands where a value was that is not read, until the whole text is and its place is known."""
+
+    reason: str
+    key: str | None = None
+
+
+def pointer(place: Sequence[Any]) -> str:
+    """A JSON pointer (RFC 6901); a name of any length is cut, since callers choose it."""
+    return "".join(
+        "/" + str(part)[:_LONGEST].replace("~", "~0").replace("/", "~1") for part in place
+    )
 
 
 def dump(value: Any) -> bytes:
@@ -33,16 +55,38 @@ def load(raw: bytes) -> Any:
     # Counted before parsing: the parser's own recursion would end in a RecursionError.
     if _depth(text) > _DEEPEST:
         raise MalformedJson(f"The body is nested deeper than {_DEEPEST} levels.")
+    unfit: list[_Unfit] = []
+
+    def noted(value: Any) -> Any:
+        if isinstance(value, _Unfit):
+            unfit.append(value)
+        return value
+
     try:
-        return json.loads(
+        value = json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_integer,
+            object_pairs_hook=lambda pairs: noted(_object(pairs)),
+            parse_constant=lambda name: noted(_Unfit(f"{name} is not a number in JSON.")),
+            parse_float=lambda digits: noted(_float(digits)),
+            parse_int=lambda digits: noted(_integer(digits)),
         )
     except json.JSONDecodeError as error:
         raise MalformedJson(f"Not JSON at character {error.pos}: {error.msg}.") from None
+    if unfit:
+        raise next(_refusals(value, ()))
+    return value
+
+
+def _refusals(value: Any, place: tuple[str | int, ...]) -> Iterator[MalformedJson]:
+    """What is unfit in a value, with its place: the parser itself does not know where it is."""
+    if isinstance(value, _Unfit):
+        yield MalformedJson(value.reason, place if value.key is None else (*place, value.key))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _refusals(inner, (*place, key))
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            yield from _refusals(inner, (*place, n))
 
 
 def _depth(text: str) -> int:
@@ -72,29 +116,25 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Unfit:
     result = dict(pairs)
-    if len(result) != len(pairs):
-        raise MalformedJson("A key stands twice in one object.")
     for key in result:
         if not key.isascii() and any("\ud800" <= c <= "\udfff" for c in key):
-            raise MalformedJson("A key holds half a character (a lone surrogate).")
+            return _Unfit("A key holds half a character (a lone surrogate).")
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                return _Unfit("A key stands twice in one object.", key)
+            seen.add(key)
     return result
 
 
-def _constant(name: str) -> Any:
-    raise MalformedJson(f"{name} is not a number in JSON.")
-
-
-def _float(digits: str) -> float:
+def _float(digits: str) -> float | _Unfit:
     value = float(digits)
-    if isinf(value):
-        raise MalformedJson("A number is out of range.")
-    return value
+    return _Unfit("A number is out of range.") if isinf(value) else value
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> int | _Unfit:
     # Also keeps Python's own limit on the length of integers from becoming a 500.
-    if len(digits) > 20:
-        raise MalformedJson("An integer is out of range.")
-    return int(digits)
+    return _Unfit("An integer is out of range.") if len(digits) > 20 else int(digits)

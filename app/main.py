@@ -87,6 +87,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        # A redirect would lead to whichever host the request named, and turn a POST over.
+        redirect_slashes=False,
     )
     application.state.settings = settings
     application.state.stopping = False

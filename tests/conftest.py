@@ -52,7 +52,13 @@ def settings(postgres: EmbeddedPostgres) -> Settings:
     """Settings of the service under test, on a database that is migrated and loaded."""
     os.environ.setdefault("KOMEK_LOG_LEVEL", "error")
     given = Settings(
-        database_url=postgres.url, port=free_port(), key_cache=0.5, drain=0, log_level="error"
+        database_url=postgres.url,
+        port=free_port(),
+        key_cache=0.5,
+        drain=0,
+        log_level="error",
+        # Hundreds of calls at once stand in line on a small machine; here none is to be sent away.
+        pool_wait=60,
     )
     serving.migrate(postgres.url)
     asyncio.run(serving.load(given, postgres.url))

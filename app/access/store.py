@@ -105,7 +105,7 @@ async def society_doc(tx: AsyncConnection, society: str, *, lock: bool = False) 
     return (await tx.execute(_SOCIETY_DOC, {"id": society})).scalar_one_or_none()
 
 
-_LOCK_SOCIETY = text("SELECT id FROM societies WHERE id = :id FOR UPDATE")
+_LOCK_SOCIETY = text("SELECT id FROM societies WHERE id = :id FOR NO KEY UPDATE")
 
 _SOCIETY_ROLE = text("SELECT role FROM societies WHERE id = :id")
 
@@ -178,7 +178,7 @@ async def client_doc(
 
 _LOCK_CLIENT = text("""
 SELECT society, revoked_at FROM clients
-WHERE id = :id AND (CAST(:society AS text) IS NULL OR society = :society) FOR UPDATE
+WHERE id = :id AND (CAST(:society AS text) IS NULL OR society = :society) FOR NO KEY UPDATE
 """)
 
 

@@ -12,7 +12,7 @@ from app.access.guard import AnyClient, MasterData
 from app.calls import Exchange, IfMatch
 from app.catalogue import actions
 from app.db import ReadTx, Tx
-from app.fields import Code, Input, Name, Quantity, Shown, Text
+from app.fields import Code, Input, Name, Quantity, Shown, Text, Words
 from app.pages import Page, PageQuery, page, read_cursor, single
 from app.problems import answers
 
@@ -203,7 +203,7 @@ class Conversion(Shown):
 class ItemQuery(PageQuery):
     """Which items."""
 
-    q: Annotated[str, Field(max_length=200)] | None = Field(
+    q: Words | None = Field(
         default=None,
         description="Words that occur in the code or in a name of any language, in any case.",
         examples=["одеяло"],
@@ -216,7 +216,7 @@ class ItemQuery(PageQuery):
 class SkillQuery(PageQuery):
     """Which skills."""
 
-    q: Annotated[str, Field(max_length=200)] | None = Field(
+    q: Words | None = Field(
         default=None,
         description="Words that occur in the code or in a name of any language, in any case.",
         examples=["rescue"],

@@ -132,8 +132,8 @@ async def find_skills(
 
 _ITEM_DOC = text(f"SELECT {_ITEM} FROM items i WHERE i.code = :code")
 _SKILL_DOC = text(f"SELECT {_SKILL} FROM skills k WHERE k.code = :code")
-_LOCK_ITEM = text("SELECT code FROM items WHERE code = :code FOR UPDATE")
-_LOCK_SKILL = text("SELECT code FROM skills WHERE code = :code FOR UPDATE")
+_LOCK_ITEM = text("SELECT code FROM items WHERE code = :code FOR NO KEY UPDATE")
+_LOCK_SKILL = text("SELECT code FROM skills WHERE code = :code FOR NO KEY UPDATE")
 
 
 async def item_doc(tx: AsyncConnection, code: str, *, lock: bool = False) -> str | None:

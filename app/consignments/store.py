@@ -177,7 +177,7 @@ async def offer_of(tx: AsyncConnection, consignment: UUID) -> UUID | None:
     return (await tx.execute(_OFFER_OF, {"id": consignment})).scalar_one_or_none()
 
 
-_LOCK = text("SELECT id, offer, status FROM consignments WHERE id = :id FOR UPDATE")
+_LOCK = text("SELECT id, offer, status FROM consignments WHERE id = :id FOR NO KEY UPDATE")
 
 
 async def lock(tx: AsyncConnection, consignment: UUID) -> Row[Any]:
@@ -242,7 +242,8 @@ async def add_checkpoint(tx: AsyncConnection, values: dict[str, Any]) -> None:
 
 
 _PLANNED = text("""
-SELECT id FROM consignments WHERE offer = :offer AND status = 'planned' ORDER BY id FOR UPDATE
+SELECT id FROM consignments WHERE offer = :offer AND status = 'planned'
+ORDER BY id FOR NO KEY UPDATE
 """)
 
 

@@ -164,7 +164,7 @@ async def offer_of(tx: AsyncConnection, deployment: UUID) -> UUID | None:
 _LOCK = text("""
 SELECT id, offer, offer_line, society, to_society, status, headcount, from_at, until_at,
        extension_until, extension_by, answer, answered_by
-FROM deployments WHERE id = :id FOR UPDATE
+FROM deployments WHERE id = :id FOR NO KEY UPDATE
 """)
 
 
@@ -232,7 +232,7 @@ async def answer(tx: AsyncConnection, deployment: UUID, answered: str, society: 
 
 _PLANNED = text("""
 SELECT id, offer_line, headcount FROM deployments
-WHERE offer = :offer AND status = 'planned' ORDER BY id FOR UPDATE
+WHERE offer = :offer AND status = 'planned' ORDER BY id FOR NO KEY UPDATE
 """)
 
 
@@ -276,7 +276,7 @@ UPDATE manifests SET content = NULL, salt = NULL, erased_at = :now
 WHERE deployment IN (
     SELECT m.deployment FROM manifests m JOIN deployments d ON d.id = m.deployment
     WHERE m.erased_at IS NULL AND d.ended_at <= :ended_before
-    ORDER BY d.ended_at LIMIT :limit FOR UPDATE OF m SKIP LOCKED)
+    ORDER BY d.ended_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED)
 RETURNING deployment, encode(commitment, 'hex') AS commitment,
     (SELECT d.society FROM deployments d WHERE d.id = deployment) AS society,
     (SELECT d.to_society FROM deployments d WHERE d.id = deployment) AS to_society,

@@ -91,7 +91,7 @@ async def share(tx: AsyncConnection, emergency: UUID) -> str | None:
     return (await tx.execute(_SHARE, {"id": emergency})).scalar_one_or_none()
 
 
-_LOCK = text("SELECT id, society, status FROM emergencies WHERE id = :id FOR UPDATE")
+_LOCK = text("SELECT id, society, status FROM emergencies WHERE id = :id FOR NO KEY UPDATE")
 
 
 async def lock(tx: AsyncConnection, emergency: UUID) -> Row[Any] | None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import chance, clock, ids
+from app.db import Part
 from app.ledger import rules, store
 from app.ledger.sealing import wake
 
@@ -51,10 +52,19 @@ async def record(tx: AsyncConnection, actor: Actor, *facts: Fact) -> None:
     """
     if not facts:
         return
-    at = clock.text(clock.now())
-    rows = [_row(actor, at, fact) for fact in facts]
-    await store.append(tx, json.dumps(rows, ensure_ascii=False))
+    await store.append(tx, _written(actor, facts))
     wake()
+
+
+def record_part(actor: Actor, *facts: Fact, after: str) -> Part:
+    """`record` as a part of a statement, written when the part `after` has done its work."""
+    wake()
+    return store.append_part(_written(actor, facts), after)
+
+
+def _written(actor: Actor, facts: Sequence[Fact]) -> str:
+    at = clock.text(clock.now())
+    return json.dumps([_row(actor, at, fact) for fact in facts], ensure_ascii=False)
 
 
 def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
@@ -110,8 +120,8 @@ async def read_feed(
     after: int,
     limit: int,
     filters: rules.Filters,
-) -> tuple[str | None, int | None, int]:
-    """A page of the feed as one reader sees it: JSON text, last seq, count."""
+) -> tuple[str | None, int | None]:
+    """A page of the feed as one reader sees it: JSON text, and after which seq to go on."""
     return await store.feed(
         tx, society=society, eyes=eyes, after=after, limit=limit, filters=filters
     )

@@ -144,7 +144,8 @@ class EventPage(Shown):
 
     items: list[Event] = Field(description="The events, in order.")
     next: str | None = Field(
-        description="`cursor` of the next page; null where you are up to date.",
+        description="`cursor` of the next page; null where you are up to date. A page that is "
+        "filtered may be short, or empty, and still have a next one.",
         examples=[None],
     )
 
@@ -168,7 +169,7 @@ async def list_events(
     cursor = read_cursor(query.cursor, int)
     after = cursor[0] if cursor else query.after
     filters = _filters(query)
-    items, last, count = await actions.read_feed(
+    items, last = await actions.read_feed(
         tx,
         society=caller.society,
         eyes=caller.eyes,
@@ -176,7 +177,7 @@ async def list_events(
         limit=query.limit,
         filters=filters,
     )
-    following = write_cursor(last) if last is not None and count == query.limit else None
+    following = write_cursor(last) if last is not None else None
     return listing(request, items, following)
 
 

@@ -29,6 +29,8 @@ CHANNEL = "komek_sealed"
 _BATCH = 1000
 _IDLE = 0.05
 _EAGER = 0.004
+_GATHER = 0.006
+"""Seconds in which records gather for one batch: a batch costs a commit, however few it seals."""
 _STANDBY = 0.5
 
 _waiting: set[asyncio.Event] = set()
@@ -48,8 +50,7 @@ INSERT INTO sealing (id, mark) VALUES (true, $1) ON CONFLICT (id) DO UPDATE SET 
 
 _UNSEALED = """
 SELECT pg_snapshot_xmin(now.shot)::text::bigint AS oldest,
-       pg_snapshot_xmax(now.shot)::text::bigint AS newest, r.id, r.n, r.type,
-       r.emergency, r.commitment
+       r.id, r.n, r.type, r.emergency, r.commitment
 FROM (SELECT pg_current_snapshot() AS shot) now LEFT JOIN LATERAL (
     SELECT id, n, type, emergency, commitment FROM records
     WHERE n > $1 AND NOT EXISTS (SELECT FROM seals WHERE seals.record = records.id)
@@ -66,7 +67,7 @@ WITH added AS (
         $1::bigint[], $2::uuid[], $3::text[], $4::uuid[], $5::bytea[], $6::bytea[])
     RETURNING seq
 )
-SELECT pg_notify('{CHANNEL}', max(seq)::text) FROM added
+SELECT pg_current_xact_id()::text::bigint, pg_notify('{CHANNEL}', max(seq)::text) FROM added
 """
 
 
@@ -90,6 +91,9 @@ class Sealer:
                     OSError,
                 ) as error:
                     log.warning("sealer_connection_lost", error=type(error).__name__)
+                except Exception:
+                    # A sealer that dies silently would end the feed for everybody.
+                    log.exception("sealer_failed")
                 await asyncio.sleep(_STANDBY)
         finally:
             _waiting.discard(self._event)
@@ -120,17 +124,17 @@ class Sealer:
             found = rows if rows[0]["id"] is not None else ()
             if found:
                 seq, previous, columns = chain(seq, previous, found)
-                await connection.execute(_SEAL, *columns)
+                mark.sealed(found[-1]["n"], await connection.fetchval(_SEAL, *columns))
                 pause = _EAGER
             if len(found) == _BATCH:
                 continue
-            mark.looked(rows[0]["oldest"], rows[0]["newest"], found[-1]["n"] if found else 0)
+            mark.looked(rows[0]["oldest"])
             if mark.is_worth_keeping():
                 await connection.execute(_SET_MARK, mark.n)
             try:
                 # Woken by this process's own commits; others' commits are found by looking.
                 await asyncio.wait_for(self._event.wait(), pause)
-                await asyncio.sleep(_EAGER / 4)
+                await asyncio.sleep(_GATHER)
                 pause = _EAGER
             except TimeoutError:
                 pause = min(pause * 2, _IDLE)
@@ -139,10 +143,11 @@ class Sealer:
 class _Mark:
     """How far back the sealer must look: only to where transactions may still be running.
 
-    Whoever drew a number up to `n` and has not committed yet is running now, with a transaction id
-    below `newest` (an action writes its change before its record, so that it has an id by then).
-    Once the oldest running transaction is not below that any more, all of them have ended, and the
-    look that tells so has found what they left.
+    Whoever drew a number up to `n` and has not committed yet had its transaction id before the
+    seals up to `n` were written (an action writes its change before its record), so that its id is
+    below theirs. Once a look finds no transaction running below that id, all of them have ended,
+    and that same look has found what they left. (The look's own `xmax` would not do for that id: it
+    is only one more than the last that ended, and younger transactions may be running.)
     """
 
     _KEEP = 10_000
@@ -150,17 +155,21 @@ class _Mark:
     def __init__(self, n: int) -> None:
         self.n = n
         self._kept = n
-        self._highest = n
+        self._last: tuple[int, int] | None = None
         self._next: tuple[int, int] | None = None
 
-    def looked(self, oldest: int, newest: int, highest: int) -> None:
-        """Note a look that found everything up to `highest` (0: nothing)."""
+    def sealed(self, n: int, transaction: int) -> None:
+        """Note that everything that was seen up to `n` has been sealed by a transaction."""
+        if self._last is None or n > self._last[0]:
+            self._last = (n, transaction)
+
+    def looked(self, oldest: int) -> None:
+        """Note a look that left nothing it found without a seal, and what was running then."""
         if self._next is not None and oldest >= self._next[1]:
             self.n = self._next[0]
             self._next = None
-        self._highest = max(self._highest, highest)
-        if self._next is None and self._highest > self.n:
-            self._next = (self._highest, newest)
+        if self._next is None and self._last is not None and self._last[0] > self.n:
+            self._next = self._last
 
     def is_worth_keeping(self) -> bool:
         """True now and then: writing the mark at every look would cost more than it saves."""

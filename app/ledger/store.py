@@ -10,13 +10,11 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
-    ForeignKey,
     Identity,
     Index,
     LargeBinary,
     Table,
     Text,
-    TextClause,
     Uuid,
     text,
 )
@@ -24,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, Part, metadata
 from app.ledger.rules import Filters
 
 records = Table(
@@ -54,7 +52,9 @@ seals = Table(
     "seals",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("record", Uuid, ForeignKey("records.id"), nullable=False, unique=True),
+    # No foreign key: its check would lock the record's row, which is to say write to it, for
+    # every seal. `verify` names a seal whose record is missing.
+    Column("record", Uuid, nullable=False, unique=True),
     Column("type", Text, nullable=False),
     Column("emergency", Uuid),
     Column("previous_hash", LargeBinary, nullable=False),
@@ -78,56 +78,79 @@ sealing = Table(
     CheckConstraint("id", name="one"),
 )
 
-_APPEND = text("""
+_APPEND = """
 INSERT INTO records (id, type, at, society, client, emergency, content, salt, commitment, audience,
                      private)
 SELECT f.id, f.type, f.at, f.society, f.client, f.emergency, f.content,
        decode(f.salt, 'hex'), decode(f.commitment, 'hex'), f.audience, f.private
-FROM jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
+FROM {after}jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
     id uuid, type text, at timestamptz, society text, client uuid, emergency uuid, content text,
     salt text, commitment text, audience text[], private text)
-""")
+"""
+_APPEND_ALONE = Direct(_APPEND.format(after=""))
 
 
 async def append(tx: AsyncConnection, facts: str) -> None:
     """Write records; `facts` is a JSON array, written in its order."""
-    await tx.execute(_APPEND, {"facts": facts})
+    await _APPEND_ALONE.run(tx, {"facts": facts})
+
+
+def append_part(facts: str, after: str) -> Part:
+    """Write records as a part of a statement, once the part `after` has done all its work.
+
+    A record's number is drawn when it is written. Were it drawn while the statement still waits
+    for a lot that another promise holds, it could be smaller than the number of the publication
+    that the promise is made from.
+    """
+    done = f"(SELECT count(*) FROM {after}) AS done, "
+    return Part(f"recorded AS ({_APPEND.format(after=done)})", {"facts": facts})
 
 
 # The content is canonical JSON already: it is sent as it is, with the seal written around it.
 _SHOWN = """
-'{"seq":' || s.seq ||
-CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[]) THEN
-    ',"salt":"' || encode(r.salt, 'hex') || '",' ||
-    CASE WHEN r.private IS NOT NULL AND r.society = :society
-         THEN '"private":' || r.private || ',' ELSE '' END ||
-    substr(r.content, 2, length(r.content) - 2)
-ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,' ||
-     '"subject"\\:null,"data"\\:null,"salt"\\:null'
-END ||
-',"commitment":"' || encode(r.commitment, 'hex') ||
-'","hash":"' || encode(s.hash, 'hex') ||
-'","previous_hash":"' || encode(s.previous_hash, 'hex') || '"}'
+concat('{"seq":', s.seq,
+    CASE WHEN r.audience IS NULL OR r.audience && CAST(:eyes AS text[]) THEN concat(
+        ',"salt":"', encode(r.salt, 'hex'), '",',
+        CASE WHEN r.private IS NOT NULL AND r.society = :society
+             THEN concat('"private":', r.private, ',') END,
+        substr(r.content, 2, length(r.content) - 2))
+    ELSE ',"id"\\:null,"type":"sealed","at"\\:null,"society"\\:null,' ||
+         '"subject"\\:null,"data"\\:null,"salt"\\:null' END,
+    ',"commitment":"', encode(r.commitment, 'hex'),
+    '","hash":"', encode(s.hash, 'hex'),
+    '","previous_hash":"', encode(s.previous_hash, 'hex'), '"}')
 """
 
 _VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
 
 
-def _wanted(types: bool, emergency: bool, mine: bool) -> str:
-    """The condition of a page; only the filters asked for stand in it, so that indexes serve them.
+_LOOKED = 5000
+"""How many seals a filtered page looks through at most. Whoever asks for what they may not see
+would otherwise have the whole ledger searched, page after page, for nothing."""
 
-    A reader who filters gets no sealed envelopes: what they are about is not told.
+
+def _wanted(types: bool, emergency: bool, mine: bool) -> tuple[str, str]:
+    """(the seals to look through, which of their records to show).
+
+    Only the filters asked for stand in it, so that indexes serve them. A reader who filters gets
+    no sealed envelopes: what they are about is not told.
     """
-    where = ["s.seq > :after"]
-    if types or emergency or mine:
-        where.append(_VISIBLE)
+    where = ["seq > :after"]
     if types:
-        where.append("s.type = ANY(CAST(:types AS text[]))")
+        where.append("type = ANY(CAST(:types AS text[]))")
     if emergency:
-        where.append("s.emergency = :emergency")
+        where.append("emergency = :emergency")
+    shown = "true"
+    if types or emergency or mine:
+        shown = _VISIBLE
     if mine:
-        where.append("(r.society = :society OR :society = ANY(r.audience))")
-    return " AND ".join(where)
+        shown += " AND (r.society = :society OR :society = ANY(r.audience))"
+    bound = f"{_LOOKED}" if types or emergency or mine else ":limit"
+    looked = f"""looked AS (
+    SELECT seq, record, type, hash, previous_hash FROM seals
+    WHERE {" AND ".join(where)} ORDER BY seq LIMIT {bound}
+)"""
+    return looked, shown
 
 
 def _feed_values(
@@ -146,15 +169,19 @@ def _feed_values(
     return values
 
 
+# `place` is the seq up to which nothing is left to show: the last that is shown where the page is
+# full, else the last that was looked at.
 @cache
-def _feed_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
-    return text(f"""
-SELECT string_agg(p.doc, ',' ORDER BY p.seq), max(p.seq), count(*)
-FROM (
+def _feed_statement(types: bool, emergency: bool, mine: bool) -> Direct:
+    looked, shown = _wanted(types, emergency, mine)
+    return Direct(f"""
+WITH {looked}, page AS (
     SELECT s.seq, {_SHOWN} AS doc
-    FROM seals s JOIN records r ON r.id = s.record
-    WHERE {_wanted(types, emergency, mine)} ORDER BY s.seq LIMIT :limit
-) p
+    FROM looked s JOIN records r ON r.id = s.record WHERE {shown} ORDER BY s.seq LIMIT :limit
+)
+SELECT (SELECT string_agg(doc, ',' ORDER BY seq) FROM page) AS items,
+    (SELECT count(*) FROM page) AS shown, (SELECT max(seq) FROM page) AS last_shown,
+    (SELECT count(*) FROM looked) AS looked, (SELECT max(seq) FROM looked) AS last_looked
 """)
 
 
@@ -166,20 +193,30 @@ async def feed(
     after: int,
     limit: int,
     filters: Filters,
-) -> tuple[str | None, int | None, int]:
-    """A page of sealed records as JSON text, its last seq, and how many they are."""
+) -> tuple[str | None, int | None]:
+    """A page of sealed records as JSON text, and the seq after which the next one begins.
+
+    The latter is None where nothing more is sealed yet.
+    """
     values = _feed_values(society, eyes, after, limit, filters)
     statement = _feed_statement(bool(filters.types), bool(filters.emergency), filters.mine)
-    row = (await tx.execute(statement, values)).one()
-    return row[0], row[1], row[2]
+    row = await statement.first(tx, values)
+    if row["shown"] == limit:
+        return row["items"], row["last_shown"]
+    return row["items"], row["last_looked"] if row["looked"] == _LOOKED else None
 
 
 @cache
-def _told_statement(types: bool, emergency: bool, mine: bool) -> TextClause:
-    return text(f"""
-SELECT s.seq, CASE WHEN {_VISIBLE} THEN r.type ELSE 'sealed' END AS type, {_SHOWN} AS doc
-FROM seals s JOIN records r ON r.id = s.record
-WHERE {_wanted(types, emergency, mine)} ORDER BY s.seq LIMIT :limit
+def _told_statement(types: bool, emergency: bool, mine: bool) -> Direct:
+    looked, shown = _wanted(types, emergency, mine)
+    return Direct(f"""
+WITH {looked}, page AS (
+    SELECT s.seq, CASE WHEN {_VISIBLE} THEN r.type ELSE 'sealed' END AS type, {_SHOWN} AS doc
+    FROM looked s JOIN records r ON r.id = s.record WHERE {shown} ORDER BY s.seq LIMIT :limit
+)
+SELECT seq, type, doc FROM page
+UNION ALL SELECT max(seq), NULL, CAST(count(*) AS text) FROM looked
+ORDER BY type NULLS LAST, seq
 """)
 
 
@@ -191,11 +228,18 @@ async def told(
     after: int,
     limit: int,
     filters: Filters,
-) -> list[Row[Any]]:
-    """(seq, type, JSON) of sealed records, each as the reader sees it."""
+) -> tuple[list[Any], int | None]:
+    """((seq, type, JSON) of sealed records, each as the reader sees it; where to go on).
+
+    The latter is as in `feed`.
+    """
     values = _feed_values(society, eyes, after, limit, filters)
     statement = _told_statement(bool(filters.types), bool(filters.emergency), filters.mine)
-    return list((await tx.execute(statement, values)).all())
+    *rows, looked = await statement.rows(tx, values)
+    rows.sort(key=lambda row: int(row["seq"]))
+    if len(rows) == limit:
+        return rows, rows[-1]["seq"]
+    return rows, looked["seq"] if int(looked["doc"]) == _LOOKED else None
 
 
 _SEALED = text("""

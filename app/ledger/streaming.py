@@ -150,7 +150,7 @@ class Stream:
         # Taken before the look: what is sealed meanwhile is for the next page.
         known = self.listening.seq
         async with self.database.reading() as connection:
-            rows = await store.told(
+            rows, place = await store.told(
                 connection,
                 society=reader.society,
                 eyes=reader.eyes,
@@ -158,8 +158,8 @@ class Stream:
                 limit=_PAGE,
                 filters=filters,
             )
-        told = [Told(row.seq, row.type, row.doc) for row in rows]
-        return told, told[-1].seq if len(told) == _PAGE else max(known, after)
+        told = [Told(row["seq"], row["type"], row["doc"]) for row in rows]
+        return told, place if place is not None else max(known, after)
 
     async def _fill(self, after: int) -> None:
         """Bring the window to the end of the ledger; one listener fetches for all who wait."""

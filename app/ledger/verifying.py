@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from app import db
+from app import clock, db
 from app.ledger import rules
 
 _STEP = 2000
@@ -16,17 +16,19 @@ _STEP = 2000
 # committed and not sealed yet. Read by a cursor, so that memory does not grow with the ledger.
 _SEALED = """
 SELECT s.seq, s.previous_hash, s.hash, s.type AS sealed_type, s.emergency AS sealed_emergency,
-       r.id, r.type, r.emergency, r.society, r.content, r.salt, r.commitment, r.private
+       r.id, r.type, r.at, r.emergency, r.society, r.client, r.content, r.salt, r.commitment,
+       r.private
 FROM seals s LEFT JOIN records r ON r.id = s.record ORDER BY s.seq
 """
 _WAITING = """
 SELECT NULL::bigint AS seq, NULL::bytea AS previous_hash, NULL::bytea AS hash,
-       r.type AS sealed_type, r.emergency AS sealed_emergency, r.id, r.type, r.emergency, r.society,
-       r.content, r.salt, r.commitment, r.private
+       r.type AS sealed_type, r.emergency AS sealed_emergency, r.id, r.type, r.at, r.emergency,
+       r.society, r.client, r.content, r.salt, r.commitment, r.private
 FROM records r LEFT JOIN seals s ON s.record = r.id WHERE s.record IS NULL ORDER BY r.n
 """
 
-# Every balance that the ledger must add up to, as (account, figure, value).
+# Every balance that the ledger must add up to, as (account, figure, value). What is reserved of a
+# lot stands in two tables: both must agree with the ledger.
 BALANCES = """
 SELECT 'lot:' || l.id AS account, f.figure, f.value FROM lots l,
     LATERAL (VALUES ('reserved', l.reserved), ('quantity', l.quantity)) AS f(figure, value)
@@ -46,7 +48,19 @@ SELECT 'offer_line:' || l.id, f.figure, f.value FROM offer_lines l,
                     ('damaged', l.damaged), ('lost', l.lost)) AS f(figure, value)
 UNION ALL
 SELECT 'pool:' || p.pool, 'promise:' || p.holder, p.headcount FROM promises p
+UNION ALL
+SELECT 'lot:' || r.lot, 'reserved', sum(r.quantity)::bigint FROM reservations r GROUP BY r.lot
 """
+
+# What may never exceed what, after any record: (account, part, whole).
+PROPORTIONS = (
+    ("offer_line", ("accepted",), "quantity"),
+    ("offer_line", ("planned",), "accepted"),
+    ("offer_line", ("dispatched",), "planned"),
+    ("offer_line", ("received", "damaged", "lost"), "dispatched"),
+    ("line", ("dispatched",), "accepted"),
+    ("line", ("received", "damaged", "lost"), "dispatched"),
+)
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ async def verify(url: str, kept: tuple[int, str] | None = None) -> Report:
             proof = _Proof(report, kept)
             async for row in _rows(connection):
                 proof.take(row)
-            if kept is not None and kept[0] > report.sealed:
+            if kept is not None and kept[0] > report.sealed and not report.faults:
                 report.faults.append(
                     f"seq {kept[0]}: the head that was kept is not there; "
                     f"the ledger ends at {report.sealed}"
@@ -144,30 +158,28 @@ class _Proof:
         if rules.commitment(bytes(row["salt"]), content) != bytes(row["commitment"]):
             return "the content is not the one that was committed to"
         told = json.loads(content)
-        if told["id"] != str(row["id"]) or told["type"] != row["type"]:
-            return "the record's columns differ from its content"
-        if row["sealed_type"] != row["type"] or told["society"] != row["society"]:
-            return "the record's columns differ from its content"
-        named = told["data"].get("emergency")
-        if (str(row["emergency"]) if row["emergency"] else None) != named or (
-            row["sealed_emergency"] != row["emergency"]
+        if _columns(row) != _columns_told(told) or (
+            (row["sealed_type"], row["sealed_emergency"]) != (row["type"], row["emergency"])
         ):
             return "the record's columns differ from its content"
+        digest = None
         if row["private"] is not None:
             sealed = json.loads(row["private"])
             salt = bytes.fromhex(sealed["salt"])
             digest = sha256(salt + rules.canonical(sealed["content"])).hexdigest()
-            if digest != told["data"].get("private_commitment"):
-                return "the private part is not the one that was committed to"
+        if digest != told["data"].get("private_commitment"):
+            return "the private part is not the one that was committed to"
         return None
 
     def _add(self, row: Any, data: dict[str, Any]) -> str | None:
         if row["type"] in ("stock.published", "stock.withdrawn"):
             self._count(json.loads(row["private"])["content"], json.loads(row["content"]))
         promised = set()
+        touched = set()
         for move in data.get("moves", ()):
             key = (move["account"], move["figure"])
             self.balances[key] += move["by"]
+            touched.add(key[0])
             if self.balances[key] < 0:
                 return f"{key[1]} of {key[0]} falls below zero"
             if key[1] == "reserved" and move["by"] > 0:
@@ -177,6 +189,14 @@ class _Proof:
                 self.balances[account, "quantity"] - self._floors.get(account, 0)
             ):
                 return f"more is promised of {account} than its owner published"
+        return next((f for account in sorted(touched) if (f := self._excess(account))), None)
+
+    def _excess(self, account: str) -> str | None:
+        for kind, parts, whole in PROPORTIONS:
+            if account.startswith(f"{kind}:"):
+                part = sum(self.balances[account, figure] for figure in parts)
+                if part > self.balances[account, whole]:
+                    return f"{' + '.join(parts)} of {account} exceeds {whole}"
         return None
 
     def _count(self, private: dict[str, Any], content: dict[str, Any]) -> None:
@@ -186,12 +206,25 @@ class _Proof:
         self._floors[account] = private["keep_back"]
 
 
+def _columns(row: Any) -> tuple[str, str, str, str, str, str | None]:
+    emergency = str(row["emergency"]) if row["emergency"] else None
+    client = str(row["client"]) if row["client"] else "exchange"
+    return str(row["id"]), row["type"], clock.text(row["at"]), row["society"], client, emergency
+
+
+def _columns_told(told: Any) -> tuple[str, str, str, str, str, str | None]:
+    data = told["data"]
+    at, actor = told["at"], data["actor"]
+    return told["id"], told["type"], at, told["society"], actor, data.get("emergency")
+
+
 async def _compare(connection: Any, expected: dict[tuple[str, str], int], report: Report) -> None:
     left = {key: value for key, value in expected.items() if value}
     async for row in connection.cursor(BALANCES, prefetch=_STEP):
         report.balances += 1
         key = (row["account"], row["figure"])
-        told = left.pop(key, 0)
+        left.pop(key, None)
+        told = expected.get(key, 0)
         if told != row["value"]:
             report.faults.append(
                 f"{key[1]} of {key[0]}: the ledger adds up to {told}, the table says {row['value']}"

@@ -14,9 +14,10 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import TAKES_PART
 from app.catalogue import actions as catalogue
+from app.db import together
 from app.emergencies import actions as emergencies
 from app.errors import AppError, Fault, invalid, unknown, wrong_state
-from app.ledger.actions import SECRETARIAT, Fact, record
+from app.ledger.actions import SECRETARIAT, Fact, record_part
 from app.offers import rules, store
 from app.quantity import SAME, Inexact, Ratio
 from app.requests import pledging as requests
@@ -119,49 +120,62 @@ async def propose(
         for position, line in enumerate(new.lines)
     ]
     offer = ids.new_id()
-    doc = await store.add(
-        tx,
-        {
-            "id": offer,
-            "emergency": asking.emergency,
-            "request": new.request,
-            "society": caller.society,
-            "to_society": asking.society,
-            "expires_at": expires_at,
-            "eta": new.eta,
-            "message": new.message,
-            "now": now,
-            "lines": json.dumps([line.row() for line in lines]),
-        },
-    )
     moves = [(f"offer_line:{line.id}", "quantity", line.quantity) for line in lines]
+    moves += await _promise_people(tx, caller, asking.society, lines)
+    parts = [
+        store.add_part(
+            {
+                "id": offer,
+                "emergency": asking.emergency,
+                "request": new.request,
+                "society": caller.society,
+                "to_society": asking.society,
+                "expires_at": expires_at,
+                "eta": new.eta,
+                "message": new.message,
+                "now": now,
+                "lines": json.dumps([line.row() for line in lines]),
+            }
+        )
+    ]
     pledged = [
         (line.id, line.new.request_line, line.ratio.counts_for(line.quantity))
         for line in lines
         if line.new.request_line
     ]
     if pledged:
-        moves += await requests.pledge(tx, caller.society, pledged)
-    # Last, so that the rows that many compete for are locked for the shortest time.
-    moves += await _reserve(tx, caller, asking.society, lines)
-    await record(
-        tx,
-        caller.actor,
-        Fact(
-            "offer.proposed",
-            offer,
-            {
-                "request": str(new.request) if new.request else None,
-                "to": asking.society,
-                "expires_at": clock.text(expires_at),
-                "lines": [line.told() for line in lines],
-            },
-            moves=moves,
-            audience=[caller.society, asking.society, SECRETARIAT],
-            emergency=asking.emergency,
-        ),
+        pledge, offered = requests.pledge(caller.society, pledged)
+        parts.append(pledge)
+        moves += offered
+    goods = [
+        stock.Held(line.id, line.new.stock, line.quantity, line.position)
+        for line in lines
+        if line.new.stock
+    ]
+    reservation = None
+    if goods:
+        reservation = await stock.reserve(tx, caller.society, asking.society, goods)
+        parts.append(reservation.part)
+        moves += reservation.moves
+    fact = Fact(
+        "offer.proposed",
+        offer,
+        {
+            "request": str(new.request) if new.request else None,
+            "to": asking.society,
+            "expires_at": clock.text(expires_at),
+            "lines": [line.told() for line in lines],
+        },
+        moves=moves,
+        audience=[caller.society, asking.society, SECRETARIAT],
+        emergency=asking.emergency,
     )
-    return offer, doc
+    parts.append(record_part(caller.actor, fact, after="taken" if reservation else "o"))
+    # One statement for all of it: on the hottest write each round trip counts.
+    doc, *taken = await together(tx, *parts)
+    if reservation is not None:
+        await reservation.confirm(tx, taken[0])
+    return offer, str(doc)
 
 
 async def _asking(tx: AsyncConnection, caller: Caller, new: NewOffer) -> requests.Asking:
@@ -270,17 +284,9 @@ def inexact(error: Inexact, pointer: str) -> AppError:
     return AppError("pack_mismatch", message, faults=[Fault(pointer, "pack_mismatch", message)])
 
 
-async def _reserve(
+async def _promise_people(
     tx: AsyncConnection, caller: Caller, beneficiary: str, lines: Sequence[_Line]
 ) -> list[tuple[str, str, int]]:
-    moves: list[tuple[str, str, int]] = []
-    goods = [
-        stock.Held(line.id, line.new.stock, line.quantity, line.position)
-        for line in lines
-        if line.new.stock
-    ]
-    if goods:
-        moves += await stock.reserve(tx, caller.society, beneficiary, goods)
     people = [
         volunteers.Held(
             holder=line.id,
@@ -293,6 +299,4 @@ async def _reserve(
         for line in lines
         if line.new.volunteers and line.start and line.end
     ]
-    if people:
-        moves += await volunteers.promise(tx, caller.society, beneficiary, people)
-    return moves
+    return await volunteers.promise(tx, caller.society, beneficiary, people) if people else []

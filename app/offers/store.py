@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Part, metadata
 
 offers = Table(
     "offers",
@@ -50,6 +50,12 @@ offers = Table(
     Index("ix_offers_request", "request", "id"),
     Index("ix_offers_society", "society", "id"),
     Index("ix_offers_to_society", "to_society", "id"),
+    # For the board: what was offered without being asked for.
+    Index(
+        "ix_offers_unsolicited",
+        "emergency",
+        postgresql_where=text("request IS NULL"),
+    ),
     Index(
         "ix_offers_live",
         "status",
@@ -115,9 +121,8 @@ _DOC = f"""json_build_object({_HEAD}, 'lines', (
     SELECT json_agg({_LINE} ORDER BY x.position) FROM offer_lines x WHERE x.offer = o.id
 ))::text"""
 
-# Offer, lines and the answer in one statement: on the hottest write each round trip counts.
-_ADD = text(f"""
-WITH o AS (
+_ADD = """
+o AS (
     INSERT INTO offers (id, emergency, request, society, to_society, status, expires_at, eta,
                         message, created_at, updated_at)
     VALUES (:id, :emergency, :request, :society, :to_society, 'proposed', :expires_at, :eta,
@@ -133,15 +138,14 @@ WITH o AS (
         skill text, from_at timestamptz, until_at timestamptz, ratio_quantity bigint,
         ratio_per bigint, quantity bigint)
     RETURNING *
-)
-SELECT json_build_object({_HEAD}, 'lines', (
-    SELECT json_agg({_LINE} ORDER BY x.position) FROM x))::text FROM o
-""")
+)"""
+_ADDED = f"""(SELECT json_build_object({_HEAD}, 'lines', (
+    SELECT json_agg({_LINE} ORDER BY x.position) FROM x))::text FROM o)"""
 
 
-async def add(tx: AsyncConnection, values: dict[str, Any]) -> str:
-    """Add an offer with its lines (`lines`: a JSON array); the offer as JSON."""
-    return str((await tx.execute(_ADD, values)).scalar_one())
+def add_part(values: dict[str, Any]) -> Part:
+    """Add an offer (`o`) with its lines (a JSON array); it shows the offer as JSON."""
+    return Part(_ADD, values, _ADDED)
 
 
 _ONE = text(f"SELECT {_DOC} FROM offers o WHERE o.id = :id")
@@ -203,7 +207,7 @@ async def find(
 
 _LOCK = text("""
 SELECT id, emergency, request, society, to_society, status, expires_at, reason, ended_by
-FROM offers WHERE id = :id FOR UPDATE
+FROM offers WHERE id = :id FOR NO KEY UPDATE
 """)
 
 
@@ -281,13 +285,13 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 # this very moment is left to whoever holds it.
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED
+ORDER BY expires_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
-LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED
 """)
 
 

@@ -50,6 +50,7 @@ class Resized:
     """A line that asks for another quantity now."""
 
     line: UUID
+    kind: str
     quantity: int
     accept_substitutes: bool | None = None
 
@@ -237,10 +238,11 @@ async def change(
         )
     }
     changed = {k: v for k, v in fields.items() if present[k] != v}
+    existing = await store.list_lines(tx, request)
+    _must_fit({line.id: line.kind for line in existing}, resized)
     moves = [m for part in resized for m in await _resize(tx, request, part)]
-    existing = len(await store.list_lines(tx, request))
     lines = [
-        await _line(tx, request, existing + n, line, f"/lines/{len(resized) + n}")
+        await _line(tx, request, len(existing) + n, line, f"/add_lines/{n}")
         for n, line in enumerate(added)
     ]
     if lines:
@@ -255,6 +257,28 @@ async def change(
         fact = Fact("request.changed", request, data, moves=moves, emergency=row.emergency)
         await record(tx, caller.actor, fact)
     return await show(tx, request)
+
+
+def _must_fit(kinds: dict[UUID, str], resized: Sequence[Resized]) -> None:
+    """422 where a change names no line of the request, a line twice, or a figure of the other kind.
+
+    Each would otherwise be taken and stored as something else than was sent.
+    """
+    seen: set[UUID] = set()
+    for n, part in enumerate(resized):
+        kind = kinds.get(part.line)
+        if kind is None:
+            raise unknown(f"/lines/{n}/id", "line of this request")
+        if part.line in seen:
+            raise invalid(f"/lines/{n}/id", "duplicate", "This line stands twice.")
+        seen.add(part.line)
+        if kind != part.kind:
+            figure = "headcount" if part.kind == "volunteers" else "quantity"
+            asked = "goods" if kind == "stock" else "people"
+            raise invalid(f"/lines/{n}/{figure}", "wrong_kind", f"The line asks for {asked}.")
+        if kind == "volunteers" and part.accept_substitutes is not None:
+            pointer = f"/lines/{n}/accept_substitutes"
+            raise invalid(pointer, "wrong_kind", "Only goods have substitutes.")
 
 
 async def _resize(tx: AsyncConnection, request: UUID, part: Resized) -> Moves:
@@ -276,7 +300,7 @@ async def _resize(tx: AsyncConnection, request: UUID, part: Resized) -> Moves:
                 f"{line.accepted} are accepted already.",
                 extra={"line": str(line.id), "accepted": line.accepted},
             )
-    raise unknown("/lines", "line of this request")
+    raise AssertionError("the line was there when the request was held")
 
 
 async def end(

@@ -151,9 +151,11 @@ async def change_request(
                 "one_of",
                 "Give `quantity` for goods or `headcount` for people.",
             )
-        quantity = line.quantity if line.quantity is not None else line.headcount
+        goods = line.quantity is not None
+        quantity = line.quantity if goods else line.headcount
         assert quantity is not None
-        resized.append(actions.Resized(line.id, quantity, line.accept_substitutes))
+        kind = "stock" if goods else "volunteers"
+        resized.append(actions.Resized(line.id, kind, quantity, line.accept_substitutes))
     added = [_line(line) for line in body.add_lines]
     return single(await actions.change(tx, caller, id, fields, resized, added, if_match))
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import metadata
+from app.db import Part, metadata
 
 # One row per offer line, in the units of the request line: what a society has promised of it and
 # what became of that. Kept per offer line because a counter on the request line would make every
@@ -45,24 +45,25 @@ pledges = Table(
     ),
 )
 
-_PLEDGE = text("""
-INSERT INTO pledges (holder, line, society, offered, updated_at)
-SELECT t.holder, t.line, :society, t.offered, :now
-FROM unnest(CAST(:holders AS uuid[]), CAST(:lines AS uuid[]), CAST(:offered AS bigint[]))
-    AS t(holder, line, offered)
-""")
+_PLEDGE = """
+pledged AS (
+    INSERT INTO pledges (holder, line, society, offered, updated_at)
+    SELECT t.holder, t.line, CAST(:pledger AS text), t.offered, CAST(:pledged_at AS timestamptz)
+    FROM unnest(CAST(:pledge_holders AS uuid[]), CAST(:pledge_lines AS uuid[]),
+                CAST(:pledge_offered AS bigint[])) AS t(holder, line, offered)
+)"""
 
 
-async def pledge(tx: AsyncConnection, society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
+def pledge_part(society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> Part:
     """Note what a society promises: (holder, line, in the line's units)."""
-    await tx.execute(
+    return Part(
         _PLEDGE,
         {
-            "society": society,
-            "holders": [r[0] for r in rows],
-            "lines": [r[1] for r in rows],
-            "offered": [r[2] for r in rows],
-            "now": clock.now(),
+            "pledger": society,
+            "pledge_holders": [r[0] for r in rows],
+            "pledge_lines": [r[1] for r in rows],
+            "pledge_offered": [r[2] for r in rows],
+            "pledged_at": clock.now(),
         },
     )
 
@@ -90,9 +91,11 @@ FROM unnest(CAST(:holders AS uuid[]), CAST(:accepted AS bigint[])) AS t(holder, 
 WHERE p.holder = t.holder
 """)
 
+# Not FOR UPDATE: pledges refer to their line by a foreign key, and an offer inserts its pledges in
+# an order of its own; an acceptance that holds one line would wait for it and it for the other.
 _LOCK_LINES = text("""
 SELECT id, requested, accepted FROM request_lines
-WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR UPDATE
+WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
 
@@ -152,7 +155,7 @@ RETURNING l.id, g.quantity
 
 _LOCK_PLEDGED = text("""
 SELECT l.id FROM request_lines l JOIN pledges p ON p.line = l.id
-WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
 
 

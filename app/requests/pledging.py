@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import Part
 from app.errors import AppError, missing, unknown, wrong_state
 from app.requests import pledges, store
 
@@ -46,17 +47,17 @@ async def asking(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> 
     if found is None:
         raise unknown("/request", "request")
     return Asking(
-        found.society,
-        found.emergency,
-        found.status,
+        found["society"],
+        found["emergency"],
+        found["status"],
         {
-            row.id: Asked(
-                row.kind,
-                row.item,
-                row.accept_substitutes,
-                row.skill,
-                row.from_at,
-                row.until_at,
+            row["id"]: Asked(
+                row["kind"],
+                row["item"],
+                row["accept_substitutes"],
+                row["skill"],
+                row["from_at"],
+                row["until_at"],
             )
             for row in rows
         },
@@ -72,12 +73,10 @@ async def hold_open(tx: AsyncConnection, request: UUID) -> None:
         raise wrong_state("request", row.status, "open")
 
 
-async def pledge(
-    tx: AsyncConnection, society: str, parts: Sequence[tuple[UUID, UUID, int]]
-) -> Moves:
+def pledge(society: str, parts: Sequence[tuple[UUID, UUID, int]]) -> tuple[Part, Moves]:
     """Note promises for lines: (holder, line, quantity in the line's units)."""
-    await pledges.pledge(tx, society, parts)
-    return [(f"line:{line}", "offered", quantity) for _, line, quantity in parts]
+    moves = [(f"line:{line}", "offered", quantity) for _, line, quantity in parts]
+    return pledges.pledge_part(society, parts), moves
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, metadata
 
 requests = Table(
     "requests",
@@ -184,7 +184,7 @@ async def add_lines(tx: AsyncConnection, values: list[dict[str, Any]]) -> None:
 
 _LOCK = text("""
 SELECT id, emergency, society, status, title, priority, needed_by, place, country, lat, lon, notes
-FROM requests WHERE id = :id FOR UPDATE
+FROM requests WHERE id = :id FOR NO KEY UPDATE
 """)
 
 _SHARE = text("SELECT id, society, emergency, status FROM requests WHERE id = :id FOR SHARE")
@@ -247,21 +247,21 @@ async def end(tx: AsyncConnection, request: UUID, status: str, now: Any) -> None
     await tx.execute(_END, {"id": request, "status": status, "now": now})
 
 
-_ASKED = text("""
+_ASKED = Direct("""
 SELECT r.society, r.emergency, r.status, l.id, l.kind, l.item, i.unit, l.accept_substitutes,
        l.skill, l.from_at, l.until_at
 FROM requests r JOIN request_lines l ON l.request = r.id LEFT JOIN items i ON i.code = l.item
 WHERE r.id = :request AND l.id = ANY(CAST(:lines AS uuid[]))
 """)
 
-_HEAD = text("SELECT society, emergency, status FROM requests WHERE id = :id")
+_HEAD = Direct("SELECT society, emergency, status FROM requests WHERE id = :id")
 
 
-async def head(tx: AsyncConnection, request: UUID) -> Row[Any] | None:
-    """(society, emergency, status) of a request."""
-    return (await tx.execute(_HEAD, {"id": request})).one_or_none()
+async def head(tx: AsyncConnection, request: UUID) -> Any:
+    """(society, emergency, status) of a request, None where there is none."""
+    return await _HEAD.first(tx, {"id": request})
 
 
-async def asked(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> list[Row[Any]]:
+async def asked(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> list[Any]:
     """Those of these lines that are the request's, with what an offer must know."""
-    return list((await tx.execute(_ASKED, {"request": request, "lines": list(wanted)})).all())
+    return await _ASKED.rows(tx, {"request": request, "lines": wanted})

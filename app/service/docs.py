@@ -6,6 +6,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from app.errors import missing
+
 # Styles are inline in Swagger UI's own markup; scripts are not, so that none is allowed inline.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -72,7 +74,7 @@ def mount(app: FastAPI) -> None:
 
     async def show_asset(name: str) -> Response:
         if name not in _ASSETS:
-            return Response(status_code=404)
+            raise missing("asset")
         return FileResponse(folder / name, headers=_DAY)
 
     async def show_root() -> Response:

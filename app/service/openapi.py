@@ -62,7 +62,7 @@ _IF_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` that you read: 412 where the object has changed since.",
-    "schema": {"type": "string", "maxLength": 400},
+    "schema": {"type": "string"},
     "examples": {"leave_out": {"summary": "Whatever its state", "value": "*"}},
 }
 _IF_NONE_MATCH = {
@@ -70,7 +70,7 @@ _IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` that you have: 304 without a body where nothing has changed.",
-    "schema": {"type": "string", "maxLength": 400},
+    "schema": {"type": "string"},
     "example": '"0"',
 }
 _ETAG = {

@@ -94,7 +94,7 @@ async def show_metrics(request: Request) -> Response:
     "/problems/{code}",
     summary="What an error means",
     response_model=ProblemPage,
-    responses=refused("not_found")
+    responses=refused("not_found", "invalid_input")
     | {
         200: {
             "description": "The explanation, as JSON or as a page for people.",

@@ -8,7 +8,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from app import json_text
 from app.errors import AppError, Fault
 
 log = structlog.get_logger()
@@ -16,6 +18,7 @@ log = structlog.get_logger()
 _MOST_FAULTS = 50
 _LONGEST = 200
 _TAGS = frozenset({"stock", "volunteers"})
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _SAID = {
     404: "There is nothing at this address.",
@@ -59,6 +62,12 @@ async def _validation(request: Request, error: Exception) -> Response:
 def _fault(error: dict[str, Any]) -> Fault:
     # Never the rejected input itself: it may be huge, a secret, or no text at all.
     kind = str(error["type"])
+    if kind.startswith("union_tag"):
+        # The framework's own message quotes what was sent, and points at the object around it.
+        tag = str(error["ctx"]["discriminator"]).strip("'")
+        expected = str(error["ctx"].get("expected_tags", "")).replace("'", "`")
+        message = f"This should be one of {expected}." if expected else _MESSAGES["missing"]
+        return Fault(pointer((*error["loc"], tag)), kind, message)
     return Fault(pointer(error["loc"]), kind, _message(kind, str(error["msg"])))
 
 
@@ -86,17 +95,31 @@ def pointer(location: Sequence[Any]) -> str:
         # The framework names the variant of a line by its `kind`; that is no place in the body.
         variant = part in _TAGS and n > 0 and isinstance(rest[n - 1], int) and n + 1 < len(rest)
         if not variant:
-            parts.append(str(part)[:_LONGEST].replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{part}" for part in parts)
+            parts.append(part)
+    return json_text.pointer(parts)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: no such route, no such method."""
     assert isinstance(error, HTTPException)
     code = _BY_STATUS.get(error.status_code, "http_error")
-    refused = AppError(code, _SAID.get(error.status_code, str(error.detail)), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    refused = AppError(code, _SAID.get(error.status_code, str(error.detail)), headers=headers)
     refused.status_code = error.status_code
     return refused.response(_request_id(request))
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes: the framework names the methods of its first route alone."""
+    routes = request.app.router.routes
+
+    def taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return [method for method in _METHODS if taken(method)]
 
 
 async def _ours(request: Request, error: Exception) -> Response:

@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.errors import AppError
+
 HEAD_WITHIN = 15.0
 """Seconds in which the head of a request must have arrived."""
 
@@ -33,6 +35,16 @@ class Patient(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_here()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP in the form of every other error; uvicorn's own is plain text."""
+        body = AppError("http_error", "The request is not well-formed HTTP.").document()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _await_head(self) -> None:
         self._head_is_here()

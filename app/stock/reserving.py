@@ -1,11 +1,12 @@
 """Reserve, free, issue: what is promised of lots. A unit of stock is never promised twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import Part
 from app.errors import AppError, Fault
 from app.stock import store
 
@@ -36,51 +37,79 @@ async def offerable(
 ) -> dict[UUID, Offerable]:
     """Those of these lots that the society may offer: its own."""
     rows = await store.offerable(tx, society, lots)
-    return {row.id: Offerable(row.item, row.unit) for row in rows}
+    return {row["id"]: Offerable(row["item"], row["unit"]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A promise that is about to be made: a part of the statement of the offer that makes it."""
+
+    society: str
+    held: Sequence[Held]
+    wanted: Mapping[UUID, int]
+    part: Part
+
+    @property
+    def moves(self) -> Moves:
+        """What it adds to the lots, for the ledger."""
+        return [
+            (f"lot:{lot}", "reserved", quantity) for lot, quantity in sorted(self.wanted.items())
+        ]
+
+    async def confirm(self, tx: AsyncConnection, taken: Sequence[UUID] | None) -> None:
+        """See that every lot could promise what was asked, of what the part showed.
+
+        Raises 409 `insufficient_stock` with each line at fault; the transaction then rolls back
+        whatever the other lines had taken.
+        """
+        short = self.wanted.keys() - set(taken or ())
+        if short:
+            left = await store.available(tx, self.society, list(short))
+            raise _insufficient([h for h in self.held if h.lot in short], left)
 
 
 async def reserve(
     tx: AsyncConnection, society: str, beneficiary: str, held: Sequence[Held]
-) -> Moves:
-    """Promise parts of lots, all or none; the moves for the ledger.
-
-    Raises 409 `insufficient_stock` with each line at fault; the caller's transaction then rolls
-    back whatever the other lines had taken.
-    """
+) -> Reservation:
+    """Promise parts of lots, all or none."""
     wanted: dict[UUID, int] = {}
     for part in held:
         wanted[part.lot] = wanted.get(part.lot, 0) + part.quantity
-    taken = await store.reserve(
-        tx, society, beneficiary, wanted, [(h.holder, h.lot, h.quantity) for h in held]
+    await store.hold_in_order(tx, list(wanted))
+    return Reservation(
+        society,
+        held,
+        wanted,
+        store.reserve_part(
+            society, beneficiary, wanted, [(h.holder, h.lot, h.quantity) for h in held]
+        ),
     )
-    short = [lot for lot in wanted if lot not in taken]
-    if short:
-        left = await store.available(tx, society, short)
-        faults = [(h.line, h) for h in held if h.lot not in taken]
-        raise AppError(
-            "insufficient_stock",
-            "Not enough is available; nothing was reserved.",
-            faults=[
-                Fault(
-                    f"/lines/{n}/quantity",
-                    "insufficient_stock",
-                    f"{left.get(h.lot, 0)} are available.",
-                )
-                for n, h in faults
-            ],
-            extra={
-                "lines": [
-                    {
-                        "line": n,
-                        "stock": str(h.lot),
-                        "offered": h.quantity,
-                        "available": left.get(h.lot, 0),
-                    }
-                    for n, h in faults
-                ]
-            },
-        )
-    return [(f"lot:{lot}", "reserved", quantity) for lot, quantity in sorted(wanted.items())]
+
+
+def _insufficient(held: Sequence[Held], left: Mapping[UUID, int]) -> AppError:
+    return AppError(
+        "insufficient_stock",
+        "Not enough is available; nothing was reserved.",
+        faults=[
+            Fault(
+                f"/lines/{h.line}/quantity",
+                "insufficient_stock",
+                f"{left.get(h.lot, 0)} are available.",
+            )
+            for h in held
+        ],
+        extra={
+            "lines": [
+                {
+                    "line": h.line,
+                    "stock": str(h.lot),
+                    "offered": h.quantity,
+                    "available": left.get(h.lot, 0),
+                }
+                for h in held
+            ]
+        },
+    )
 
 
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:

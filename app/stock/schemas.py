@@ -63,8 +63,10 @@ def _money(value: object) -> object:
 
 Money = Annotated[
     Decimal,
-    Field(strict=False, ge=0, max_digits=14, decimal_places=2),
-    BeforeValidator(_money, json_schema_input_type=float),
+    Field(strict=False, ge=0, le=Decimal("999999999999.99"), decimal_places=2),
+    BeforeValidator(
+        _money, json_schema_input_type=Annotated[float, Field(ge=0, le=999_999_999_999.99)]
+    ),
 ]
 
 

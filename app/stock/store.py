@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import Direct, Part, metadata
 
 sites = Table(
     "sites",
@@ -179,7 +179,7 @@ async def own_lot(tx: AsyncConnection, society: str, ref: str) -> str | None:
 _LOCK_LOT = text("""
 SELECT id, item, site, quantity, keep_back, reserved, lot_number, expires_on, unit_value, currency,
        visible_to, as_of, withdrawn
-FROM lots WHERE society = :society AND ref = :ref FOR UPDATE
+FROM lots WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
@@ -227,58 +227,63 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
-_LOCK_IN_ORDER = text(
-    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR UPDATE"
+# Not FOR UPDATE: an offer's lines refer to the lot by a foreign key, whose lock (KEY SHARE) their
+# insertion takes before this. Two offers would hold it both and each wait for the other's.
+_LOCK_IN_ORDER = Direct(
+    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
 )
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
 # newest row after waiting for a competitor, so that two takers can never both have the last piece
 # (reading first and writing then granted 300 of a stock of 100).
-_RESERVE = text("""
-WITH asked AS (
-    SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:quantities AS bigint[])) AS t(lot, quantity)
+_RESERVE = """
+asked AS (
+    SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:lot_quantities AS bigint[]))
+        AS t(lot, quantity)
 ), taken AS (
     UPDATE lots l SET reserved = l.reserved + asked.quantity
     FROM asked
-    WHERE l.id = asked.lot AND l.society = :society AND NOT l.withdrawn
+    WHERE l.id = asked.lot AND l.society = CAST(:owner AS text) AND NOT l.withdrawn
       AND l.reserved + asked.quantity <= l.quantity - l.keep_back
     RETURNING l.id
 ), held AS (
     INSERT INTO reservations (holder, lot, quantity, beneficiary)
-    SELECT h.holder, h.lot, h.quantity, :beneficiary
+    SELECT h.holder, h.lot, h.quantity, CAST(:beneficiary AS text)
     FROM unnest(CAST(:holders AS uuid[]), CAST(:held_lots AS uuid[]),
                 CAST(:held_quantities AS bigint[])) AS h(holder, lot, quantity)
-)
-SELECT id FROM taken
-""")
+)"""
 
 
-async def reserve(
-    tx: AsyncConnection,
+async def hold_in_order(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
+    """Lock several lots in the order of their ids.
+
+    Otherwise two offers that name the same lots in another order would wait for each other.
+    """
+    if len(wanted) > 1:
+        await _LOCK_IN_ORDER.run(tx, {"lots": sorted(wanted)})
+
+
+def reserve_part(
     society: str,
     beneficiary: str,
     wanted: dict[UUID, int],
     held: Sequence[tuple[UUID, UUID, int]],
-) -> set[UUID]:
-    """Promise from lots; returns those that could. `held` are (holder, lot, quantity)."""
+) -> Part:
+    """Promise from lots (`taken`); shows those that could. `held`: (holder, lot, quantity)."""
     lots_in_order = sorted(wanted)
-    if len(lots_in_order) > 1:
-        # Several lots are locked in the order of their ids: otherwise two offers that name the
-        # same lots in another order would wait for each other.
-        await tx.execute(_LOCK_IN_ORDER, {"lots": lots_in_order})
-    rows = await tx.execute(
+    return Part(
         _RESERVE,
         {
             "lots": lots_in_order,
-            "quantities": [wanted[lot] for lot in lots_in_order],
-            "society": society,
+            "lot_quantities": [wanted[lot] for lot in lots_in_order],
+            "owner": society,
             "beneficiary": beneficiary,
             "holders": [h[0] for h in held],
             "held_lots": [h[1] for h in held],
             "held_quantities": [h[2] for h in held],
         },
+        "(SELECT array_agg(id) FROM taken)",
     )
-    return {row[0] for row in rows}
 
 
 _AVAILABLE = text("""
@@ -307,15 +312,20 @@ RETURNING l.id, p.quantity
 
 _LOCK_HOLDERS = text("""
 SELECT l.id FROM lots l JOIN reservations r ON r.lot = l.id
-WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR UPDATE OF l
+WHERE r.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE OF l
 """)
+
+
+async def hold_lots_of(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """Hold the lots of holders in the order of their ids; one alone needs no order."""
+    if len(holders) > 1:
+        await tx.execute(_LOCK_HOLDERS, {"holders": list(holders)})
 
 
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Give back what holders hold: (holder, quantity) each; returns (lot, freed)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _FREE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
@@ -344,8 +354,7 @@ async def issue(
 ) -> list[tuple[UUID, int, int]]:
     """Let promised goods leave their lots; (lot, no longer reserved, no longer there)."""
     holders = [holder for holder, _ in parts]
-    if len(holders) > 1:
-        await tx.execute(_LOCK_HOLDERS, {"holders": holders})
+    await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _ISSUE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
@@ -362,12 +371,12 @@ async def beneficiaries(tx: AsyncConnection, lot: UUID) -> list[str]:
     return [row[0] for row in await tx.execute(_BENEFICIARIES, {"lot": lot})]
 
 
-_OFFERABLE = text("""
+_OFFERABLE = Direct("""
 SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
 WHERE l.id = ANY(CAST(:lots AS uuid[])) AND l.society = :society AND NOT l.withdrawn
 """)
 
 
-async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Row[Any]]:
+async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Any]:
     """(id, item, unit) of those of these lots that are the society's own."""
-    return list((await tx.execute(_OFFERABLE, {"lots": list(asked), "society": society})).all())
+    return await _OFFERABLE.rows(tx, {"lots": asked, "society": society})

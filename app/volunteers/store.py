@@ -200,7 +200,7 @@ async def visible(tx: AsyncConnection, me: str, pool: UUID, now: datetime) -> st
 _LOCK_OWN = text("""
 SELECT id, skill, languages, headcount, available_from, available_until, notice_hours, site,
        visible_to, as_of, withdrawn
-FROM pools WHERE society = :society AND ref = :ref FOR UPDATE
+FROM pools WHERE society = :society AND ref = :ref FOR NO KEY UPDATE
 """)
 
 
@@ -282,7 +282,11 @@ async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) ->
     return list((await tx.execute(_OFFERABLE, {"pools": list(asked), "society": society})).all())
 
 
-_LOCK = text("SELECT id FROM pools WHERE id = ANY(CAST(:pools AS uuid[])) ORDER BY id FOR UPDATE")
+# Not FOR UPDATE: an offer's lines refer to the pool by a foreign key, whose lock (KEY SHARE) their
+# insertion takes before this. Two offers would hold it both and each wait for the other's.
+_LOCK = text(
+    "SELECT id FROM pools WHERE id = ANY(CAST(:pools AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
+)
 
 
 async def lock(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:

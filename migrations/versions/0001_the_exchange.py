@@ -31,10 +31,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_idempotency_answers")),
     )
     op.create_index(
-        op.f("ix_idempotency_answers_created_at"),
+        "ix_idempotency_answers_created_at",
         "idempotency_answers",
         ["created_at"],
         unique=False,
+        postgresql_using="brin",
     )
     op.create_table(
         "items",
@@ -146,7 +147,6 @@ def upgrade() -> None:
         sa.Column("emergency", sa.Uuid(), nullable=True),
         sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["record"], ["records.id"], name=op.f("fk_seals_record")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_seals")),
         sa.UniqueConstraint("record", name=op.f("uq_seals_record")),
     )
@@ -367,6 +367,13 @@ def upgrade() -> None:
         ["expires_at"],
         unique=False,
         postgresql_where=sa.text("status = 'proposed'"),
+    )
+    op.create_index(
+        "ix_offers_unsolicited",
+        "offers",
+        ["emergency"],
+        unique=False,
+        postgresql_where=sa.text("request IS NULL"),
     )
     op.create_index(
         "ix_offers_live",
@@ -712,6 +719,11 @@ def downgrade() -> None:
     op.drop_index("ix_offers_society", table_name="offers")
     op.drop_index("ix_offers_request", table_name="offers")
     op.drop_index(
+        "ix_offers_unsolicited",
+        table_name="offers",
+        postgresql_where=sa.text("request IS NULL"),
+    )
+    op.drop_index(
         "ix_offers_live",
         table_name="offers",
         postgresql_where=sa.text("status IN ('proposed', 'accepted')"),
@@ -761,6 +773,10 @@ def downgrade() -> None:
     op.drop_table("sealing")
     op.drop_table("records")
     op.drop_table("items")
-    op.drop_index(op.f("ix_idempotency_answers_created_at"), table_name="idempotency_answers")
+    op.drop_index(
+        "ix_idempotency_answers_created_at",
+        table_name="idempotency_answers",
+        postgresql_using="brin",
+    )
     op.drop_table("idempotency_answers")
     op.execute("DROP FUNCTION refuse_change()")

@@ -1,0 +1,340 @@
+"""verify: the ledger alone proves every figure, and names the first record that is wrong."""
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from sqlalchemy import make_url
+
+from app.config import Settings
+from app.db import Database
+from app.ledger.actions import Actor, Fact, record
+from app.ledger.verifying import Report, verify
+from app.service import serving
+from tests.conftest import Service, free_port, serving_on
+from tests.elsewhere import Exchange, scratch_database, superuser
+from tests.world import System, done, from_lot, from_pool, goods, people
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest_asyncio.fixture(scope="module")
+async def played(settings: Settings) -> AsyncIterator[str]:
+    """A database in which a whole story happened, every record of it sealed, no service on it."""
+    async with scratch_database(settings) as url:
+        own = replace(settings, database_url=url, port=free_port())
+        await asyncio.to_thread(serving.migrate, url)
+        await serving.load(own, url)
+        async with serving_on(own) as service:
+            exchange = Exchange(service, url)
+            try:
+                await _story(exchange)
+            finally:
+                for system in exchange.systems.values():
+                    await system.http.aclose()
+        yield url
+
+
+async def _story(exchange: Exchange) -> None:
+    tur, aze = await exchange.system("TUR"), await exchange.system("AZE")
+    lot = await aze.lot(500, keep_back=50)
+    pool = await aze.pool(20)
+    request = await tur.request(goods(400), people(10))
+    lines = [from_lot(request, lot, 300), from_pool(request, pool, 8, line=1)]
+    offer = await aze.offer(request, *lines)
+    await tur.accept(offer)
+    consignment = await aze.consign(offer, 200)
+    await aze.move("consignments", consignment, "dispatch")
+    done(await tur.receive(consignment, 190, 7, 3))
+    deployment = await aze.deploy(offer, 5, line=1)
+    await aze.move("deployments", deployment, "mobilise")
+    await aze.offer(request, from_lot(request, lot, 60))
+    waiting = (
+        "SELECT count(*) FROM records r LEFT JOIN seals s ON s.record = r.id WHERE s.seq IS NULL"
+    )
+    async with asyncio.timeout(20):
+        while await exchange.value(waiting):
+            pass
+
+
+@asynccontextmanager
+async def _copy(settings: Settings, played: str) -> AsyncIterator[tuple[str, asyncpg.Connection]]:
+    """A copy to tamper with, as a superuser who turns every trigger and foreign key off."""
+    async with scratch_database(settings, like=make_url(played).database or "") as url:
+        connection = await superuser(url)
+        try:
+            await connection.execute("SET session_replication_role = replica")
+            yield url, connection
+        finally:
+            await connection.close()
+
+
+async def _seq(connection: asyncpg.Connection, kind: str) -> int:
+    return int(await connection.fetchval("SELECT min(seq) FROM seals WHERE type = $1", kind))
+
+
+async def test_a_story_that_nobody_touched_is_proved(played: str) -> None:
+    report = await verify(played)
+    assert report.faults == []
+    assert report.records == report.sealed > 40
+    assert report.balances > 20
+    assert report.head[0] == report.sealed
+    assert (await verify(played, report.head)).faults == []
+
+
+COMMITTED = "the content is not the one that was committed to"
+COLUMNS = "the record's columns differ from its content"
+PRIVATE = "the private part is not the one that was committed to"
+CHAIN = "hash does not follow from the previous hash, seq and commitment"
+OF = "WHERE id = (SELECT record FROM seals WHERE seq = {seq})"
+RECORD_TAMPERING = {
+    "content": (
+        f"UPDATE records SET content = replace(content, 'Winter', 'Summer') {OF}", COMMITTED
+    ),
+    "move": (
+        f"UPDATE records SET content = replace(content, '\"by\":400', '\"by\":401') {OF}", COMMITTED
+    ),
+    "salt": (f"UPDATE records SET salt = sha256(salt) {OF}", COMMITTED),
+    "commitment": (f"UPDATE records SET commitment = sha256(commitment) {OF}", CHAIN),
+    "consistent commitment": (
+        "UPDATE records SET content = replace(content, 'Winter', 'Summer'), commitment = "
+        f"sha256(salt || convert_to(replace(content, 'Winter', 'Summer'), 'UTF8')) {OF}",
+        CHAIN,
+    ),
+    "type": (f"UPDATE records SET type = 'request.closed' {OF}", COLUMNS),
+    "sealed type": ("UPDATE seals SET type = 'request.closed' WHERE seq = {seq}", COLUMNS),
+    "society": (f"UPDATE records SET society = 'UZB' {OF}", COLUMNS),
+    "client": (f"UPDATE records SET client = NULL {OF}", COLUMNS),
+    "time": (f"UPDATE records SET at = at - interval '1 second' {OF}", COLUMNS),
+    "deleted record": (f"DELETE FROM records {OF}", "the record of this seal is missing"),
+    "hash": ("UPDATE seals SET hash = sha256(hash) WHERE seq = {seq}", CHAIN),
+    "previous hash": (
+        "UPDATE seals SET previous_hash = sha256(hash) WHERE seq = {seq}",
+        "previous_hash is not the hash of the seal before",
+    ),
+    "order": (
+        "UPDATE seals SET record = (SELECT o.record FROM seals o "
+        "WHERE o.seq = CASE seals.seq WHEN {seq} THEN {seq} + 1 ELSE {seq} END) "
+        "WHERE seq IN ({seq}, {seq} + 1)",
+        CHAIN,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", RECORD_TAMPERING)
+async def test_the_first_record_that_was_tampered_with_is_named(
+    settings: Settings, played: str, what: str
+) -> None:
+    statement, fault = RECORD_TAMPERING[what]
+    async with _copy(settings, played) as (url, connection):
+        if what == "order":
+            await connection.execute("ALTER TABLE seals DROP CONSTRAINT uq_seals_record")
+        seq = await _seq(connection, "request.opened")
+        assert (await connection.execute(statement.format(seq=seq))).split()[-1] in ("1", "2")
+        # A later fault does not hide the first one.
+        await connection.execute(
+            "UPDATE records SET content = '{}' WHERE id = "
+            "(SELECT record FROM seals ORDER BY seq DESC LIMIT 1)"
+        )
+        assert (await verify(url)).faults == [f"seq {seq}: {fault}"]
+
+
+@pytest.mark.parametrize("private", ["replace(private, '500', '600')", "NULL"])
+async def test_a_private_part_that_was_changed_or_taken_away_is_named(
+    settings: Settings, played: str, private: str
+) -> None:
+    async with _copy(settings, played) as (url, connection):
+        seq = await _seq(connection, "stock.published")
+        await connection.execute(f"UPDATE records SET private = {private} {OF.format(seq=seq)}")
+        assert (await verify(url)).faults == [f"seq {seq}: {PRIVATE}"]
+
+
+async def test_a_seal_that_was_taken_away_is_missed(settings: Settings, played: str) -> None:
+    async with _copy(settings, played) as (url, connection):
+        seq = await _seq(connection, "offer.proposed")
+        await connection.execute("DELETE FROM seals WHERE seq = $1", seq)
+        assert (await verify(url)).faults == [f"seq {seq + 1}: seq {seq} is missing"]
+
+
+async def test_a_record_that_waits_for_its_seal_is_checked_too(
+    settings: Settings, played: str
+) -> None:
+    async with _copy(settings, played) as (url, connection):
+        last = await connection.fetchval("DELETE FROM seals WHERE seq = "
+            "(SELECT max(seq) FROM seals) RETURNING record")  # fmt: skip
+        assert (await verify(url)).faults == []
+        await connection.execute(
+            "UPDATE records SET content = replace(content, '60', '61') WHERE id = $1", last
+        )
+        assert (await verify(url)).faults == [f"record {last} (not sealed yet): {COMMITTED}"]
+
+
+BALANCES = [
+    ("lots", "reserved"), ("lots", "quantity"), ("reservations", "quantity"),
+    ("request_lines", "requested"), ("request_lines", "accepted"), ("pledges", "offered"),
+    ("pledges", "dispatched"), ("pledges", "received"), ("pledges", "damaged"), ("pledges", "lost"),
+    ("offer_lines", "quantity"), ("offer_lines", "accepted"), ("offer_lines", "planned"),
+    ("offer_lines", "dispatched"), ("offer_lines", "received"), ("offer_lines", "damaged"),
+    ("offer_lines", "lost"), ("promises", "headcount"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "figure"), BALANCES)
+async def test_a_figure_that_the_ledger_does_not_tell_is_named(
+    settings: Settings, played: str, table: str, figure: str
+) -> None:
+    async with _copy(settings, played) as (url, connection):
+        for name in await connection.fetch(
+            "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = $1::regclass",
+            table,
+        ):
+            await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name[0]}")
+        await connection.execute(
+            f"UPDATE {table} SET {figure} = {figure} + 1 "
+            f"WHERE ctid = (SELECT ctid FROM {table} ORDER BY {figure} DESC LIMIT 1)"
+        )
+        faults = (await verify(url)).faults
+        assert len(faults) == 1
+        figure = {"reservations": "reserved", "promises": "promise:"}.get(table, figure)
+        assert faults[0].startswith(figure)
+        assert "the ledger adds up to" in faults[0]
+
+
+async def test_a_row_that_vanished_is_missed(settings: Settings, played: str) -> None:
+    async with _copy(settings, played) as (url, connection):
+        await connection.execute("DELETE FROM lots")
+        faults = (await verify(url)).faults
+        assert any(f.startswith("quantity of lot:") and f.endswith("no such row") for f in faults)
+
+
+def _chained(previous: bytes, seq: int, commitment: bytes) -> bytes:
+    return hashlib.sha256(previous + seq.to_bytes(8, "big") + commitment).digest()
+
+
+async def test_a_chain_that_was_written_anew_is_betrayed_by_a_head_that_somebody_kept(
+    settings: Settings, played: str
+) -> None:
+    kept = (await verify(played)).head
+    async with _copy(settings, played) as (url, connection):
+        middle = await _seq(connection, "request.opened")
+        old = await connection.fetchval(
+            "SELECT encode(hash, 'hex') FROM seals WHERE seq = $1", middle
+        )
+        gone = await _seq(connection, "site.opened")
+        await connection.execute(f"DELETE FROM records {OF.format(seq=gone)}")
+        await connection.execute("DELETE FROM seals WHERE seq = $1", gone)
+        rest = await connection.fetch(
+            "SELECT s.record, r.commitment FROM seals s "
+            "JOIN records r ON r.id = s.record ORDER BY seq"
+        )
+        previous = bytes(32)
+        for seq, row in enumerate(rest, 1):
+            link = _chained(previous, seq, row["commitment"])
+            await connection.execute(
+                "UPDATE seals SET seq = $2, previous_hash = $3, hash = $4 WHERE record = $1",
+                row["record"], seq, previous, link,
+            )  # fmt: skip
+            previous = link
+        assert gone < middle
+        assert (await verify(url)).faults == [], "by itself it is without a fault"
+        assert (await verify(url, (middle, old))).faults == [
+            f"seq {middle}: the chain is not the one whose head was kept"
+        ]
+        assert (await verify(url, kept)).faults == [
+            f"seq {kept[0]}: the head that was kept is not there; the ledger ends at {kept[0] - 1}"
+        ]
+
+
+FORGERIES: dict[str, tuple[list[tuple[str, int]], str]] = {
+    "lot": ([("reserved", 10_000)], "more is promised of {} than its owner published"),
+    "offer_line": ([("accepted", 1000)], "accepted of {} exceeds quantity"),
+    "line": ([("received", 1000)], "received + damaged + lost of {} exceeds dispatched"),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+async def test_a_record_that_tells_the_impossible_is_named_though_its_seal_is_right(
+    settings: Settings, played: str, kind: str
+) -> None:
+    moves, fault = FORGERIES[kind]
+    table = {"lot": "lots", "offer_line": "offer_lines", "line": "request_lines"}[kind]
+    async with _copy(settings, played) as (url, connection):
+        account = f"{kind}:{await connection.fetchval(f'SELECT id FROM {table} LIMIT 1')}"
+        database = Database(url, settings)
+        async with database.transaction() as tx:
+            told = [(account, figure, by) for figure, by in moves]
+            await record(tx, Actor("AZE", None), Fact("test.noted", uuid4(), {}, moves=told))
+        await database.close()
+        last: UUID = await connection.fetchval("SELECT id FROM records ORDER BY n DESC LIMIT 1")
+        assert (await verify(url)).faults == [
+            f"record {last} (not sealed yet): {fault.format(account)}"
+        ]
+
+
+def _komek(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from app.cli import main; main()", *arguments],
+        env=os.environ | {"KOMEK_DATABASE_URL": url, "COLUMNS": "300"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_tells_the_head_and_exits_1_on_a_fault(
+    settings: Settings, played: str
+) -> None:
+    told = await asyncio.to_thread(_komek, played, "verify")
+    assert told.returncode == 0, told.stderr
+    head = told.stdout.split("head ")[1].strip()
+    assert "balances add up" in told.stdout
+    again = await asyncio.to_thread(_komek, played, "verify", "--head", head)
+    assert again.returncode == 0
+    other = head.split(":")[0] + ":" + "0" * 64
+    betrayed = await asyncio.to_thread(_komek, played, "verify", "--head", other)
+    assert betrayed.returncode == 1
+    assert "the chain is not the one whose head was kept" in betrayed.stderr
+    malformed = await asyncio.to_thread(_komek, played, "verify", "--head", "12:zz")
+    assert malformed.returncode == 2
+    async with _copy(settings, played) as (url, connection):
+        seq = await _seq(connection, "offer.accepted")
+        await connection.execute(f"UPDATE records SET salt = sha256(salt) {OF.format(seq=seq)}")
+        fault = await asyncio.to_thread(_komek, url, "verify")
+        assert fault.returncode == 1
+        assert f"seq {seq}: {COMMITTED}" in fault.stderr
+
+
+async def test_the_proof_holds_while_the_service_writes(
+    service: Service, tur: System, aze: System
+) -> None:
+    reports: list[Report] = []
+    stop = asyncio.Event()
+    request = await tur.request(goods(10_000))
+
+    async def write() -> None:
+        while not stop.is_set():
+            lot = await aze.lot(10)
+            offer = await aze.offer(request, from_lot(request, lot, 5))
+            await tur.accept(offer)
+            await aze.move("offers", offer, "withdraw")
+
+    async def prove() -> None:
+        try:
+            while len({r.records for r in reports}) < 5:
+                reports.append(await verify(service.database.url))
+        finally:
+            stop.set()
+
+    await asyncio.gather(prove(), *(write() for _ in range(6)))
+    assert [r.faults for r in reports if r.faults] == []
