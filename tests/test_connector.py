@@ -24,10 +24,10 @@ from tests.imports import stand_in
 from tests.proxy import PoorLink
 from tests.world import BLANKET, Json, System, done, fresh
 
-ROWS = int(os.environ.get("KOMEK_TEST_ROWS", "600"))
-EVENTS = int(os.environ.get("KOMEK_TEST_EVENTS", "600"))
+ROWS = int(os.environ.get("KOMEK_TEST_ROWS", "400"))
+EVENTS = int(os.environ.get("KOMEK_TEST_EVENTS", "400"))
 """10,000 of each prove more and take longer."""
-KILLS = int(os.environ.get("KOMEK_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("KOMEK_TEST_KILLS", "5"))
 
 
 @dataclass
