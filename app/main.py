@@ -89,6 +89,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
         # A redirect would lead to whichever host the request named, and turn a POST over.
         redirect_slashes=False,
+        # The route's function names the operation: client generators make method names of it.
+        generate_unique_id_function=lambda route: route.name,
     )
     application.state.settings = settings
     application.state.stopping = False

@@ -21,6 +21,28 @@ class FieldFault(BaseModel):
     )
 
 
+class LineFault(BaseModel):
+    """One line at fault, with what it names and what there is."""
+
+    line: int | str = Field(
+        description="The place of the line in your input, from 0.", examples=[0]
+    )
+    offered: int | None = Field(default=None, description="What you offer.", examples=[500])
+    available: int | None = Field(
+        default=None, description="What is available at this moment.", examples=[120]
+    )
+    accepted: int | None = Field(
+        default=None, description="What would be accepted.", examples=[500]
+    )
+    outstanding: int | None = Field(
+        default=None, description="What is outstanding of the request line.", examples=[200]
+    )
+    planned: int | None = Field(default=None, description="What you plan.", examples=[500])
+    left: int | None = Field(
+        default=None, description="What is accepted and not planned yet.", examples=[200]
+    )
+
+
 class ProblemDocument(BaseModel):
     """RFC 9457 problem details: the form of every error. `code` is what programs switch on."""
 
@@ -39,7 +61,25 @@ class ProblemDocument(BaseModel):
     )
     code: str = Field(description="The stable code of the problem.", examples=["wrong_state"])
     errors: list[FieldFault] | None = Field(
-        default=None, description="The fields at fault, for bad input.", examples=[[]]
+        default=None,
+        description="The fields at fault, for bad input.",
+        examples=[
+            [
+                {
+                    "pointer": "/lines/0/quantity",
+                    "code": "greater_than_equal",
+                    "message": "This should be greater than or equal to 1.",
+                }
+            ]
+        ],
+    )
+    state: str | None = Field(
+        default=None,
+        description="With `wrong_state`: the state that the object is in.",
+        examples=["declined"],
+    )
+    lines: list[LineFault] | None = Field(
+        default=None, description="The lines at fault, where a quantity is too large."
     )
     request_id: str | None = Field(
         default=None,

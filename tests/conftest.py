@@ -25,6 +25,7 @@ from app.ledger.actions import Actor
 from app.ledger.verifying import verify
 from app.main import create_app
 from app.service import server, serving
+from tests.contract import Document, the_document
 from tests.world import System
 
 MEMBERS = ("TUR", "AZE", "KAZ", "KGZ", "UZB")
@@ -176,6 +177,12 @@ async def kgz(enrol: Enrol) -> System:
 async def uzb(enrol: Enrol) -> System:
     """Uzbekistan's system."""
     return await enrol("UZB")
+
+
+@pytest.fixture(scope="session")
+def document() -> Document:
+    """The OpenAPI document."""
+    return the_document()
 
 
 @pytest.fixture

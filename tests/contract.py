@@ -1,140 +1,117 @@
-"""The exchange as its own OpenAPI document tells it: operations, parameters, fields of bodies."""
+"""The OpenAPI document as a contract: every answer that a test gets is held to it."""
 
+import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
-Json = dict[str, Any]
+import httpx
+import jsonschema_rs
 
+from app.config import Settings
+from app.main import create_app
 
-@dataclass(frozen=True)
-class Operation:
-    """One method at one path."""
+Document = dict[str, Any]
 
-    method: str
-    path: str
-    parameters: tuple[Json, ...] = field(hash=False)
-    body: Json | None = field(hash=False)
-    statuses: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {self.path}"
-
-    def names(self, where: str) -> list[str]:
-        return [p["name"] for p in self.parameters if p["in"] == where]
+_EVERYWHERE = ("x-request-id",)
+_OURS = ("etag", "location", "link", "retry-after", "idempotency-replayed", "content-disposition")
 
 
-class Contract:
-    """The document, with its references followed."""
-
-    def __init__(self, document: Json) -> None:
-        self.document = document
-
-    def operations(self) -> list[Operation]:
-        return [
-            Operation(
-                method.upper(),
-                path,
-                tuple(told.get("parameters", ())),
-                self._body(told),
-                frozenset(told["responses"]),
-            )
-            for path, methods in self.document["paths"].items()
-            for method, told in methods.items()
-        ]
-
-    def _body(self, told: Json) -> Json | None:
-        content = told.get("requestBody", {}).get("content", {})
-        found: Json | None = content.get("application/json", {}).get("schema")
-        return found
-
-    def variants(self, schema: Json) -> list[Json]:
-        """What a schema may be: its references followed, null left out."""
-        if "$ref" in schema:
-            target: Any = self.document
-            for part in schema["$ref"].removeprefix("#/").split("/"):
-                target = target[part]
-            return self.variants(target)
-        for word in ("anyOf", "oneOf"):
-            if word in schema:
-                return [v for s in schema[word] for v in self.variants(s)]
-        return [] if schema.get("type") == "null" else [schema]
-
-    def fields(self, schema: Json, body: Any, at: str = "") -> Iterator[tuple[str, Json]]:
-        """Every field that the schema knows, by pointer, along a body that is valid."""
-        for variant in self.variants(schema):
-            if variant.get("type") == "object" and isinstance(body, dict):
-                properties = variant.get("properties", {})
-                kind = properties.get("kind", {}).get("const")
-                if kind is not None and body.get("kind") != kind:
-                    continue
-                for name, inner in properties.items():
-                    yield f"{at}/{name}", inner
-                    yield from self.fields(inner, body.get(name), f"{at}/{name}")
-            elif variant.get("type") == "array" and isinstance(body, list):
-                for n, element in enumerate(body):
-                    yield f"{at}/{n}", variant["items"]
-                    yield from self.fields(variant["items"], element, f"{at}/{n}")
-
-    def kinds(self, schema: Json) -> frozenset[str]:
-        """What kinds of value a field takes, roughly: what is worth trying there."""
-        found = set()
-        for variant in self.variants(schema):
-            kind, form = variant.get("type"), variant.get("format")
-            if kind in ("integer", "number"):
-                found.add("number")
-            elif kind == "array":
-                found.add("list")
-            elif kind == "boolean":
-                found.add("flag")
-            elif form == "uuid":
-                found.add("id")
-            elif form in ("date", "date-time"):
-                found.add("date")
-            elif "pattern" in variant or "enum" in variant or "const" in variant:
-                found.add("code")
-            elif kind == "string":
-                found |= {"text", "code"}
-        return frozenset(found)
-
-    def example(self, schema: Json) -> Any:
-        """A body from the document's own examples, for a route that no stage knows."""
-        for variant in self.variants(schema):
-            if variant.get("type") == "object":
-                return {
-                    name: self.example(inner)
-                    for name, inner in variant.get("properties", {}).items()
-                }
-        examples = schema.get("examples") or [None]
-        return examples[0]
-
-
-def put(body: Any, pointer: str, value: Any) -> Any:
-    """A copy of the body with another value at the pointer."""
-    if not pointer:
-        return value
-    head, _, rest = pointer[1:].partition("/")
-    rest = f"/{rest}" if rest else ""
-    if isinstance(body, list):
-        n = int(head)
-        return [put(v, rest, value) if i == n else v for i, v in enumerate(body)]
-    copy = dict(body or {})
-    copy[head] = put(copy.get(head), rest, value)
-    return copy
-
-
-ABSENT = object()
-
-
-def look(document: Any, pointer: str) -> Any:
-    """What stands at the pointer; a negative number counts from the end. ABSENT where nothing."""
-    for part in pointer.split("/")[1:]:
-        if isinstance(document, list) and part.lstrip("-").isdigit():
-            place = int(part)
-            document = document[place] if -len(document) <= place < len(document) else ABSENT
-        elif isinstance(document, dict):
-            document = document.get(part, ABSENT)
-        else:
-            return ABSENT
+@cache
+def the_document() -> Document:
+    """The document, made once for all tests."""
+    document: Document = json.loads(json.dumps(create_app(Settings()).openapi()))
     return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(METHOD, path template, operation)."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+def resolved(document: Document, thing: dict[str, Any]) -> dict[str, Any]:
+    """What a `$ref` of the document stands for; the thing itself where it is none."""
+    while "$ref" in thing:
+        found: Any = document
+        for part in thing["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        thing = found
+    return thing
+
+
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A validator of a schema that may refer to the document's components."""
+    return _compiled(json.dumps(schema, sort_keys=True))
+
+
+@cache
+def _compiled(schema: str) -> jsonschema_rs.Validator:
+    whole = {**json.loads(schema), "components": the_document()["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+@cache
+def _templates() -> list[tuple[str, re.Pattern[str], dict[str, Any]]]:
+    found = []
+    # A literal path comes before one with a parameter in the same place.
+    for method, path, operation in sorted(operations(the_document()), key=lambda o: "{" in o[1]):
+        pattern = re.sub(r"\\\{\w+\\\}", r"[^/]*", re.escape(path))
+        found.append((method, re.compile(pattern), operation))
+    return found
+
+
+def hold_to_contract(response: httpx.Response) -> None:
+    """Fail where an answer is not what the document says."""
+    request = response.request
+    path = urlsplit(str(request.url)).path
+    problem = response.headers.get("content-type", "").startswith("application/problem+json")
+    where = f"{request.method} {path} answered {response.status_code}"
+    for name in _EVERYWHERE:
+        assert name in response.headers, f"{where} without {name}"
+    matching = (o for m, p, o in _templates() if m == request.method and p.fullmatch(path))
+    operation = next(matching, None)
+    if operation is None:
+        # Nothing of the document: all that may come is a refusal in the usual form.
+        if path.startswith("/v1/"):
+            assert problem, f"{where}, which the document does not know"
+            assert response.json()["code"] in ("not_found", "method_not_allowed"), where
+        return
+    where = f"{operation['operationId']}: {where}"
+    answer = operation["responses"].get(str(response.status_code))
+    assert answer is not None, f"{where}, which is not documented: {response.text[:500]}"
+    answer = resolved(the_document(), answer)
+    _check_headers(where, answer, response)
+    _check_body(where, answer, response)
+
+
+def _check_headers(where: str, answer: dict[str, Any], response: httpx.Response) -> None:
+    documented = {name.lower(): header for name, header in answer.get("headers", {}).items()}
+    # A table is no object with a version of its own.
+    table = response.headers.get("content-type", "").startswith("text/csv")
+    for name, header in documented.items():
+        if header.get("required") and not table:
+            assert name in response.headers, f"{where} without the header {name}"
+    for name in _OURS:
+        if name in response.headers:
+            assert name in documented, f"{where} with an undocumented header {name}"
+
+
+def _check_body(where: str, answer: dict[str, Any], response: httpx.Response) -> None:
+    content = answer.get("content")
+    if not content:
+        assert not response.content, f"{where} with a body, and none is documented"
+        return
+    media = response.headers["content-type"].partition(";")[0]
+    assert media in content, f"{where} as {media}, which is not documented"
+    if not media.endswith("json"):
+        return
+    body = response.json()
+    fault = next(iter(validator(content[media]["schema"]).iter_errors(body)), None)
+    assert fault is None, f"{where} with {fault.message} at {fault.instance_path}" if fault else ""
+    if media == "application/problem+json":
+        codes = {e["value"]["code"] for e in content[media]["examples"].values()}
+        assert body["code"] in codes, f"{where} with the undocumented code {body['code']}"

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from app.errors import CODES
-from tests.contract import ABSENT, Contract, Operation, look, put
 from tests.corpus import MARK, VALUES, Value
+from tests.described import ABSENT, Contract, Operation, look, put
 from tests.stage import NOWHERE, Call, Stage
 from tests.wire import Answer, Wire, wire_of
 from tests.world import Json, System

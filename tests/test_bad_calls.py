@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Service
-from tests.contract import Contract, put
+from tests.described import Contract, put
 from tests.stage import NOWHERE, Stage
 from tests.test_bad_bodies import judged
 from tests.wire import wire_of

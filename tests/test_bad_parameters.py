@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from tests.contract import Contract, Operation
 from tests.corpus import MARK, WORDS
+from tests.described import Contract, Operation
 from tests.stage import Stage
 from tests.test_bad_bodies import judged
 from tests.wire import Answer, wire_of

@@ -1,13 +1,15 @@
 """HTTP as bytes on a connection: for what no proper client would send, and for sending a lot."""
 
 import asyncio
-import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.world import System
+
+_ANSWERED_WITHIN = 30
+"""Seconds; an answer that never comes is a failure and must not hold the tests up."""
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Wire:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         head = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
-        return await self.raw(head + (body or b""), method)
+        async with asyncio.timeout(_ANSWERED_WITHIN):
+            return await self.raw(head + (body or b""), method)
 
     async def raw(self, sent: bytes, method: str = "GET") -> Answer:
         """Send bytes, read one answer."""
@@ -89,9 +92,8 @@ class Wire:
         if self._streams is not None:
             writer = self._streams[1]
             self._streams = None
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            # Not closed in order: what the other side never reads would be waited for.
+            writer.transport.abort()
 
 
 def wire_of(system: System) -> Wire:

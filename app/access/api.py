@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from app import json_text
+from app import json_text, specimens
 from app.access import actions
 from app.access.guard import Admin, AnyClient, MasterData
 from app.calls import Exchange, IfMatch
@@ -31,7 +31,6 @@ Scope = Literal[
 ]
 Role = Literal["member", "secretariat", "observer"]
 _SCOPES = ["read", "stock:write", "offers:write"]
-_ID = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
 
 
 class Me(Shown):
@@ -39,7 +38,9 @@ class Me(Shown):
 
     society: str = Field(description="The society that the key belongs to.", examples=["TUR"])
     role: Role = Field(description="The society's role in the network.", examples=["member"])
-    client: UUID = Field(description="The client that the key belongs to.", examples=[_ID])
+    client: UUID = Field(
+        description="The client that the key belongs to.", examples=[specimens.CLIENT]
+    )
     name: str = Field(description="The client's name.", examples=["Warehouse ERP"])
     scopes: list[str] = Field(description="What the client may do.", examples=[_SCOPES])
 
@@ -66,7 +67,7 @@ class Society(Shown):
 class Key(Shown):
     """A valid key of a client; never the key itself."""
 
-    prefix: str = Field(description="How the key begins.", examples=["komek_4fTz9Q"])
+    prefix: str = Field(description="How the key begins.", examples=[specimens.KEY[:12]])
     created_at: str = Field(
         description="When it was made.", examples=["2026-02-06T01:17:00.000000+00:00"]
     )
@@ -79,7 +80,7 @@ class Key(Shown):
 class Client(Shown):
     """One IT system of a society."""
 
-    id: UUID = Field(description="The client.", examples=[_ID])
+    id: UUID = Field(description="The client.", examples=[specimens.CLIENT])
     society: str = Field(description="Its society.", examples=["TUR"])
     name: str = Field(description="Its name.", examples=["Warehouse ERP"])
     scopes: list[str] = Field(description="What it may do.", examples=[_SCOPES])
@@ -99,7 +100,7 @@ class ClientWithKey(Client):
     key: str | None = Field(
         description="The key. Store it now: it cannot be shown again, and a repeated call with "
         "the same Idempotency-Key shows null; rotate where the first answer was lost.",
-        examples=["komek_0f8DmZ4rVwQ2xYt7KjN1bHc5LpS9gAe3U0T1a2"],
+        examples=[specimens.KEY],
     )
 
 
@@ -128,7 +129,7 @@ class RotationInput(Input):
     )
 
 
-ClientId = Annotated[Id, Path(description="The client's id.", examples=[_ID])]
+ClientId = Annotated[Id, Path(description="The client's id.", examples=[specimens.CLIENT])]
 SocietyId = Annotated[
     SocietyCode,
     Path(description="The society's ISO 3166-1 alpha-3 code.", examples=["KAZ"]),

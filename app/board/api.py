@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import specimens
 from app.access.guard import Reader
 from app.board import actions
 from app.calls import Exchange
@@ -18,7 +19,6 @@ from app.problems import answers
 
 router = APIRouter(prefix="/v1", tags=["Board"], route_class=Exchange)
 
-_ID = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
 _AT = "2026-02-08T09:30:00+00:00"
 
 
@@ -44,8 +44,8 @@ class SocietyFigures(_Figures):
 class BoardLine(_Figures):
     """A request line with what was asked for, and what became of it."""
 
-    request: UUID = Field(description="The request.", examples=[_ID])
-    line: UUID = Field(description="Its line.", examples=[_ID])
+    request: UUID = Field(description="The request.", examples=[specimens.REQUEST])
+    line: UUID = Field(description="Its line.", examples=[specimens.REQUEST_LINE])
     society: str = Field(description="Who asks.", examples=["TUR"])
     title: str = Field(description="The request's title.", examples=["Winter shelter"])
     priority: str = Field(description="How urgent it is.", examples=["critical"])
@@ -73,7 +73,7 @@ class Unsolicited(_Figures):
 class Board(Shown):
     """The mobilisation table of an emergency: one set of figures for everybody."""
 
-    emergency: UUID = Field(description="The emergency.", examples=[_ID])
+    emergency: UUID = Field(description="The emergency.", examples=[specimens.EMERGENCY])
     name: str = Field(description="What it is called.", examples=["Kahramanmaraş earthquakes"])
     glide: str | None = Field(description="GLIDE number.", examples=["EQ-2023-000015-TUR"])
     status: str = Field(description="Open or closed.", examples=["open"])

@@ -19,13 +19,13 @@ from app.problems import answers
 router = APIRouter(prefix="/v1", tags=["Catalogue"], route_class=Exchange)
 
 _NAMES = {
-    "az": "Adyal (adyol), sintetik",
-    "kk": "Көрпе, синтетикалық",
-    "ky": "Жууркан, синтетикалык",
-    "tr": "Battaniye, sentetik",
-    "uz": "Adyol, sintetik",
-    "en": "Blanket, synthetic",
-    "ru": "Одеяло синтетическое",
+    "az": "Ədyal (adyal), sintetik, çox isti",
+    "kk": "Көрпе (адиял), синтетикалық, өте жылы",
+    "ky": "Жууркан (адыял), синтетикалык, өтө жылуу",
+    "tr": "Battaniye, sentetik, yüksek ısı",
+    "uz": "Adyol, sintetik, juda issiq",
+    "en": "Blanket, synthetic, high thermal",
+    "ru": "Одеяло синтетическое, повышенной теплоты",
 }
 Category = Literal[
     "administration", "telecom", "drugs", "engineering", "food", "housing", "kits",
@@ -83,10 +83,10 @@ class _Named(Input):
 class PackInput(Input):
     """A packaging."""
 
-    code: Code = Field(description="The pack's code, once per item.", examples=["BALE20"])
+    code: Code = Field(description="The pack's code, once per item.", examples=["bale-20"])
     quantity: Quantity = Field(description="How many base units it holds.", examples=[20])
     name: Name | None = Field(
-        default=None, description="What it is called.", examples=["bale of 20"]
+        default=None, description="What it is called.", examples=["Bale of 20"]
     )
 
 
@@ -120,7 +120,7 @@ class ItemInput(_Named):
     packs: Annotated[list[PackInput], Field(max_length=50)] = Field(
         default=[],
         description="Its packagings.",
-        examples=[[{"code": "BALE20", "quantity": 20, "name": "bale of 20"}]],
+        examples=[[{"code": "bale-20", "quantity": 20, "name": "Bale of 20"}]],
     )
     substitutes: Annotated[list[SubstituteInput], Field(max_length=50)] = Field(
         default=[],
@@ -150,9 +150,9 @@ class SkillInput(_Named):
 class Pack(Shown):
     """A packaging."""
 
-    code: str = Field(description="The pack's code.", examples=["BALE20"])
+    code: str = Field(description="The pack's code.", examples=["bale-20"])
     quantity: int = Field(description="How many base units it holds.", examples=[20])
-    name: str = Field(description="What it is called.", examples=["bale of 20"])
+    name: str = Field(description="What it is called.", examples=["Bale of 20"])
 
 
 class Substitute(Shown):
@@ -171,8 +171,8 @@ class Item(Shown):
     names: NamesShown = Field(description="Its name in each language.")
     category: Category = Field(description="Its family.", examples=["housing"])
     unit: str = Field(description="The base unit.", examples=["piece"])
-    weight_kg: float | None = Field(description="Weight of one unit.", examples=[2.0])
-    volume_l: float | None = Field(description="Volume of one unit.", examples=[11.25])
+    weight_kg: float | None = Field(description="Weight of one unit, kilograms.", examples=[2.0])
+    volume_l: float | None = Field(description="Volume of one unit, litres.", examples=[11.25])
     perishable: bool = Field(description="Whether it expires.", examples=[False])
     packs: list[Pack] = Field(description="Its packagings, smallest first.")
     substitutes: list[Substitute] = Field(description="What may stand in for it.")
@@ -196,7 +196,7 @@ class Conversion(Shown):
     item: str = Field(description="The item.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="Its base unit.", examples=["piece"])
     quantity: int = Field(description="The quantity in base units.", examples=[100])
-    pack: str = Field(description="The pack.", examples=["BALE20"])
+    pack: str = Field(description="The pack.", examples=["bale-20"])
     packs: int = Field(description="How many packs hold exactly that.", examples=[5])
 
 
@@ -290,7 +290,7 @@ async def put_item(
     response_model=Conversion,
     responses=answers("not_found", "unknown_reference", "pack_mismatch"),
 )
-async def convert(
+async def convert_quantity(
     code: ItemCode,
     caller: AnyClient,
     tx: ReadTx,
@@ -298,7 +298,7 @@ async def convert(
         int,
         Query(ge=1, le=1_000_000_000_000, description="In base units.", examples=[100]),
     ],
-    pack: Annotated[Code, Query(description="A pack of the item.", examples=["BALE20"])],
+    pack: Annotated[Code, Query(description="A pack of the item.", examples=["bale-20"])],
 ) -> Response:
     """How many packs hold exactly this; where none do, the nearest quantities that they can."""
     unit, packs = await actions.express(tx, code, quantity, pack)

@@ -16,8 +16,8 @@ from app.consignments.schemas import (
     ConsignmentId,
     ConsignmentInput,
     ConsignmentQuery,
+    ConsignmentReason,
     ReceiptInput,
-    WhyInput,
 )
 from app.db import ReadTx, Tx
 from app.pages import Page, page, read_cursor, single
@@ -35,7 +35,7 @@ _MOVING = ("not_found", "role_forbidden", "wrong_state", "precondition_failed")
     response_model=Consignment,
     responses=answers("role_forbidden", "unknown_reference", "wrong_state", "over_planned"),
 )
-async def plan(body: ConsignmentInput, caller: Provider, tx: Tx) -> Response:
+async def plan_consignment(body: ConsignmentInput, caller: Provider, tx: Tx) -> Response:
     """Set accepted goods aside for one journey. An offer may travel in several consignments."""
     new = actions.NewConsignment(
         offer=body.offer,
@@ -91,7 +91,9 @@ async def get_consignment(id: ConsignmentId, caller: Reader, tx: ReadTx) -> Resp
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def dispatch(id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatch) -> Response:
+async def dispatch_consignment(
+    id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatch
+) -> Response:
     """The goods leave. They are no longer reserved and no longer in your lots' count."""
     return single(await actions.dispatch(tx, caller, id, if_match))
 
@@ -103,7 +105,7 @@ async def dispatch(id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatc
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def report(
+async def report_checkpoint(
     id: ConsignmentId,
     body: CheckpointInput,
     caller: Provider,
@@ -121,7 +123,9 @@ async def report(
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def arrive(id: ConsignmentId, caller: EitherParty, tx: Tx, if_match: IfMatch) -> Response:
+async def arrive_consignment(
+    id: ConsignmentId, caller: EitherParty, tx: Tx, if_match: IfMatch
+) -> Response:
     """The consignment is at its destination; either party may say so. It is not counted yet."""
     return single(await actions.arrive(tx, caller, id, if_match))
 
@@ -132,7 +136,7 @@ async def arrive(id: ConsignmentId, caller: EitherParty, tx: Tx, if_match: IfMat
     response_model=Consignment,
     responses=answers(*_MOVING, "receipt_mismatch", "unknown_reference"),
 )
-async def receive(
+async def receive_consignment(
     id: ConsignmentId, body: ReceiptInput, caller: Requester, tx: Tx, if_match: IfMatch
 ) -> Response:
     """Sign for what you found. Received, damaged and missing must add up to what was sent."""
@@ -149,12 +153,12 @@ async def receive(
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def cancel(
+async def cancel_consignment(
     id: ConsignmentId,
     caller: Provider,
     tx: Tx,
     if_match: IfMatch,
-    body: WhyInput | None = None,
+    body: ConsignmentReason | None = None,
 ) -> Response:
     """A planned consignment does not go. Its goods stay accepted and can be planned anew."""
     return single(await actions.cancel(tx, caller, id, body.reason if body else None, if_match))
@@ -166,12 +170,12 @@ async def cancel(
     response_model=Consignment,
     responses=answers(*_MOVING),
 )
-async def lose(
+async def report_lost_consignment(
     id: ConsignmentId,
     caller: Provider,
     tx: Tx,
     if_match: IfMatch,
-    body: WhyInput | None = None,
+    body: ConsignmentReason | None = None,
 ) -> Response:
     """The consignment is lost on its way, with all that it carried."""
     return single(await actions.lose(tx, caller, id, body.reason if body else None, if_match))

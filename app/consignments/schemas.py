@@ -6,35 +6,34 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import Field
 
+from app import specimens
 from app.fields import Count, Id, Input, Instant, Name, Quantity, Shown, Text
 from app.pages import PageQuery
 
-_ID = "01935fa0-7c7d-7e7f-8a8b-9c9d0e0f1a1b"
-_LINE = "01935fa0-7c7e-7a01-9b02-0c03d04e05f6"
-_OFFER = "01935f92-1b2c-7d3e-8f40-5a6b7c8d9e0f"
-_OFFER_LINE = "01935f92-1b2d-7a11-9c22-0d1e2f3a4b5c"
 _AT = "2026-02-08T09:30:00+00:00"
 
 Mode = Literal["road", "air", "rail", "sea"]
 Status = Literal["planned", "dispatched", "arrived", "received", "cancelled", "lost"]
 
-ConsignmentId = Annotated[Id, Path(description="The consignment's id.", examples=[_ID])]
+ConsignmentId = Annotated[
+    Id, Path(description="The consignment's id.", examples=[specimens.CONSIGNMENT])
+]
 
 
 class PlannedLineInput(Input):
     """What the consignment is to carry of an offer line."""
 
-    offer_line: Id = Field(description="The offer line.", examples=[_OFFER_LINE])
+    offer_line: Id = Field(description="The offer line.", examples=[specimens.OFFER_LINE])
     quantity: Quantity = Field(description="How much, in base units.", examples=[250])
 
 
 class ConsignmentInput(Input):
     """One journey of goods of an accepted offer."""
 
-    offer: Id = Field(description="The accepted offer.", examples=[_OFFER])
+    offer: Id = Field(description="The accepted offer.", examples=[specimens.OFFER])
     lines: Annotated[list[PlannedLineInput], Field(min_length=1, max_length=200)] = Field(
         description="What it carries: the whole offer or a part of it.",
-        examples=[[{"offer_line": _OFFER_LINE, "quantity": 250}]],
+        examples=[[{"offer_line": specimens.OFFER_LINE, "quantity": 250}]],
     )
     mode: Mode = Field(description="How it travels.", examples=["road"])
     carrier: Name | None = Field(
@@ -63,7 +62,10 @@ class CheckpointInput(Input):
 class FoundLine(Input):
     """What was found of one line; the three must add up to what was dispatched."""
 
-    line: Id = Field(description="The consignment line (or its offer line).", examples=[_LINE])
+    line: Id = Field(
+        description="The consignment line (or its offer line).",
+        examples=[specimens.CONSIGNMENT_LINE],
+    )
     received: Count = Field(description="In good order.", examples=[240])
     damaged: Count = Field(default=0, description="Damaged.", examples=[8])
     missing: Count = Field(default=0, description="Not there; counts as lost.", examples=[2])
@@ -79,11 +81,13 @@ class ReceiptInput(Input):
 
     lines: Annotated[list[FoundLine], Field(min_length=1, max_length=200)] = Field(
         description="Every line of the consignment, once.",
-        examples=[[{"line": _LINE, "received": 240, "damaged": 8, "missing": 2}]],
+        examples=[
+            [{"line": specimens.CONSIGNMENT_LINE, "received": 240, "damaged": 8, "missing": 2}]
+        ],
     )
 
 
-class WhyInput(Input):
+class ConsignmentReason(Input):
     """Why."""
 
     reason: Text | None = Field(
@@ -96,8 +100,11 @@ class WhyInput(Input):
 class ConsignmentLine(Shown):
     """What a consignment carries of an offer line."""
 
-    id: UUID = Field(description="The consignment line, which the receipt names.", examples=[_LINE])
-    offer_line: UUID = Field(description="The offer line.", examples=[_OFFER_LINE])
+    id: UUID = Field(
+        description="The consignment line, which the receipt names.",
+        examples=[specimens.CONSIGNMENT_LINE],
+    )
+    offer_line: UUID = Field(description="The offer line.", examples=[specimens.OFFER_LINE])
     item: str = Field(description="The item.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="Its base unit.", examples=["piece"])
     quantity: int = Field(description="How much it carries.", examples=[250])
@@ -118,8 +125,8 @@ class Checkpoint(Shown):
 class Consignment(Shown):
     """A consignment, as the two parties of its offer and the secretariat see it."""
 
-    id: UUID = Field(description="The consignment.", examples=[_ID])
-    offer: UUID = Field(description="Its offer.", examples=[_OFFER])
+    id: UUID = Field(description="The consignment.", examples=[specimens.CONSIGNMENT])
+    offer: UUID = Field(description="Its offer.", examples=[specimens.OFFER])
     society: str = Field(description="Who sends it.", examples=["AZE"])
     to: str = Field(description="Who receives it.", examples=["TUR"])
     status: Status = Field(description="The state of the consignment.", examples=["dispatched"])
@@ -141,7 +148,9 @@ class Consignment(Shown):
 class ConsignmentQuery(PageQuery):
     """Which consignments."""
 
-    offer: Id | None = Field(default=None, description="Of which offer.", examples=[_OFFER])
+    offer: Id | None = Field(
+        default=None, description="Of which offer.", examples=[specimens.OFFER]
+    )
     status: Status | None = Field(
         default=None, description="In which state.", examples=["dispatched"]
     )

@@ -15,10 +15,10 @@ from app.deployments.schemas import (
     DeploymentId,
     DeploymentInput,
     DeploymentQuery,
+    DeploymentReason,
     ExtensionInput,
     Manifest,
     ManifestInput,
-    WhyInput,
 )
 from app.pages import Page, page, read_cursor, single
 from app.problems import answers
@@ -35,7 +35,7 @@ _MOVING = ("not_found", "role_forbidden", "wrong_state", "precondition_failed")
     response_model=Deployment,
     responses=answers("role_forbidden", "unknown_reference", "wrong_state", "over_planned"),
 )
-async def plan(body: DeploymentInput, caller: Provider, tx: Tx) -> Response:
+async def plan_deployment(body: DeploymentInput, caller: Provider, tx: Tx) -> Response:
     """Set accepted people aside for one deployment. An offer line may have several."""
     new = actions.NewDeployment(body.offer, body.offer_line, body.headcount, body.eta)
     deployment, doc = await actions.plan(tx, caller, new)
@@ -78,13 +78,44 @@ async def get_deployment(id: DeploymentId, caller: Reader, tx: ReadTx) -> Respon
     return single(await actions.show(tx, caller, id))
 
 
+@router.put(
+    "/deployments/{id}/manifest",
+    summary="Write the manifest",
+    response_model=Manifest,
+    responses=answers(*_MOVING)
+    | {201: {"model": Manifest, "description": "The manifest was created."}},
+)
+async def put_manifest(
+    id: DeploymentId, body: ManifestInput, caller: Provider, tx: Tx, if_match: IfMatch
+) -> Response:
+    """Say who comes. Only the two parties can read it; the ledger holds a commitment alone."""
+    people = [person.model_dump() for person in body.people]
+    created, doc = await manifests.seal(tx, caller, id, people, if_match)
+    if created:
+        return single(doc, status=201, location=f"/v1/deployments/{id}/manifest")
+    return single(doc)
+
+
+@router.get(
+    "/deployments/{id}/manifest",
+    summary="Read the manifest",
+    response_model=Manifest,
+    responses=answers("not_found", "role_forbidden", "manifest_erased"),
+)
+async def get_manifest(id: DeploymentId, caller: EitherParty, tx: ReadTx) -> Response:
+    """Who comes: for the two parties alone. Erased 30 days after the return."""
+    return single(await manifests.show(tx, caller, id))
+
+
 @router.post(
     "/deployments/{id}/mobilise",
     summary="Mobilise a deployment",
     response_model=Deployment,
     responses=answers(*_MOVING),
 )
-async def mobilise(id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMatch) -> Response:
+async def mobilise_deployment(
+    id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMatch
+) -> Response:
     """The people leave."""
     return single(await actions.mobilise(tx, caller, id, if_match))
 
@@ -95,7 +126,9 @@ async def mobilise(id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMatch
     response_model=Deployment,
     responses=answers(*_MOVING),
 )
-async def arrive(id: DeploymentId, caller: EitherParty, tx: Tx, if_match: IfMatch) -> Response:
+async def arrive_deployment(
+    id: DeploymentId, caller: EitherParty, tx: Tx, if_match: IfMatch
+) -> Response:
     """The people are there and at work; either party may say so."""
     return single(await actions.arrive(tx, caller, id, if_match))
 
@@ -141,7 +174,7 @@ async def decline_extension(
     caller: EitherParty,
     tx: Tx,
     if_match: IfMatch,
-    body: WhyInput | None = None,
+    body: DeploymentReason | None = None,
 ) -> Response:
     """Do not agree; the deployment ends as it was agreed before."""
     reason = body.reason if body else None
@@ -154,12 +187,12 @@ async def decline_extension(
     response_model=Deployment,
     responses=answers(*_MOVING),
 )
-async def release(
+async def release_deployment(
     id: DeploymentId,
     caller: Requester,
     tx: Tx,
     if_match: IfMatch,
-    body: WhyInput | None = None,
+    body: DeploymentReason | None = None,
 ) -> Response:
     """You need them no longer: they may go home."""
     return single(await actions.release(tx, caller, id, body.reason if body else None, if_match))
@@ -171,7 +204,9 @@ async def release(
     response_model=Deployment,
     responses=answers(*_MOVING),
 )
-async def bring_back(id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMatch) -> Response:
+async def return_deployment(
+    id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMatch
+) -> Response:
     """The people are home: your pool can promise them again."""
     return single(await actions.bring_back(tx, caller, id, if_match))
 
@@ -182,41 +217,12 @@ async def bring_back(id: DeploymentId, caller: Provider, tx: Tx, if_match: IfMat
     response_model=Deployment,
     responses=answers(*_MOVING),
 )
-async def cancel(
+async def cancel_deployment(
     id: DeploymentId,
     caller: Provider,
     tx: Tx,
     if_match: IfMatch,
-    body: WhyInput | None = None,
+    body: DeploymentReason | None = None,
 ) -> Response:
     """The people do not go, or turn back on the way. They can be planned anew."""
     return single(await actions.cancel(tx, caller, id, body.reason if body else None, if_match))
-
-
-@router.put(
-    "/deployments/{id}/manifest",
-    summary="Write the manifest",
-    response_model=Manifest,
-    responses=answers(*_MOVING)
-    | {201: {"model": Manifest, "description": "The manifest was created."}},
-)
-async def put_manifest(
-    id: DeploymentId, body: ManifestInput, caller: Provider, tx: Tx, if_match: IfMatch
-) -> Response:
-    """Say who comes. Only the two parties can read it; the ledger holds a commitment alone."""
-    people = [person.model_dump() for person in body.people]
-    created, doc = await manifests.seal(tx, caller, id, people, if_match)
-    if created:
-        return single(doc, status=201, location=f"/v1/deployments/{id}/manifest")
-    return single(doc)
-
-
-@router.get(
-    "/deployments/{id}/manifest",
-    summary="Read the manifest",
-    response_model=Manifest,
-    responses=answers("not_found", "role_forbidden", "manifest_erased"),
-)
-async def get_manifest(id: DeploymentId, caller: EitherParty, tx: ReadTx) -> Response:
-    """Who comes: for the two parties alone. Erased 30 days after the return."""
-    return single(await manifests.show(tx, caller, id))

@@ -6,25 +6,26 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import Field
 
+from app import specimens
 from app.fields import Headcount, Id, Input, Instant, Name, Shown, Text
 from app.pages import PageQuery
 
-_ID = "01935fb0-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
-_OFFER = "01935f92-1b2c-7d3e-8f40-5a6b7c8d9e0f"
-_OFFER_LINE = "01935f92-1b2d-7a11-9c22-0d1e2f3a4b5c"
 _AT = "2026-02-08T09:30:00+00:00"
-_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 Status = Literal["planned", "mobilised", "deployed", "released", "returned", "cancelled"]
 
-DeploymentId = Annotated[Id, Path(description="The deployment's id.", examples=[_ID])]
+DeploymentId = Annotated[
+    Id, Path(description="The deployment's id.", examples=[specimens.DEPLOYMENT])
+]
 
 
 class DeploymentInput(Input):
     """People of an accepted offer who travel together."""
 
-    offer: Id = Field(description="The accepted offer.", examples=[_OFFER])
-    offer_line: Id = Field(description="Its line of volunteers.", examples=[_OFFER_LINE])
+    offer: Id = Field(description="The accepted offer.", examples=[specimens.PEOPLE_OFFER])
+    offer_line: Id = Field(
+        description="Its line of volunteers.", examples=[specimens.PEOPLE_OFFER_LINE]
+    )
     headcount: Headcount = Field(description="How many of them.", examples=[20])
     eta: Instant | None = Field(
         default=None,
@@ -47,7 +48,7 @@ class ExtensionInput(Input):
     )
 
 
-class WhyInput(Input):
+class DeploymentReason(Input):
     """Why."""
 
     reason: Text | None = Field(
@@ -115,12 +116,14 @@ class PersonShown(Shown):
 class Manifest(Shown):
     """Who comes; for the two parties alone, erased 30 days after the return."""
 
-    deployment: UUID = Field(description="The deployment.", examples=[_ID])
+    deployment: UUID = Field(description="The deployment.", examples=[specimens.DEPLOYMENT])
     people: list[PersonShown] = Field(description="The people.")
-    salt: str = Field(description="32 random bytes, hex; erased with the names.", examples=[_HASH])
+    salt: str = Field(
+        description="32 random bytes, hex; erased with the names.", examples=[specimens.DIGEST]
+    )
     commitment: str = Field(
         description="SHA-256(salt ‖ RFC 8785 JSON of `{people}`), as the ledger holds it.",
-        examples=[_HASH],
+        examples=[specimens.DIGEST],
     )
     updated_at: str = Field(description="When it was last written.", examples=[_AT])
 
@@ -136,9 +139,9 @@ class Extension(Shown):
 class Deployment(Shown):
     """A deployment, as the two parties of its offer and the secretariat see it. No names."""
 
-    id: UUID = Field(description="The deployment.", examples=[_ID])
-    offer: UUID = Field(description="Its offer.", examples=[_OFFER])
-    offer_line: UUID = Field(description="Its offer line.", examples=[_OFFER_LINE])
+    id: UUID = Field(description="The deployment.", examples=[specimens.DEPLOYMENT])
+    offer: UUID = Field(description="Its offer.", examples=[specimens.PEOPLE_OFFER])
+    offer_line: UUID = Field(description="Its offer line.", examples=[specimens.PEOPLE_OFFER_LINE])
     society: str = Field(description="Who sends them.", examples=["KGZ"])
     to: str = Field(description="Who receives them.", examples=["TUR"])
     status: Status = Field(description="The state of the deployment.", examples=["mobilised"])
@@ -171,7 +174,9 @@ class Deployment(Shown):
 class DeploymentQuery(PageQuery):
     """Which deployments."""
 
-    offer: Id | None = Field(default=None, description="Of which offer.", examples=[_OFFER])
+    offer: Id | None = Field(
+        default=None, description="Of which offer.", examples=[specimens.PEOPLE_OFFER]
+    )
     status: Status | None = Field(
         default=None, description="In which state.", examples=["mobilised"]
     )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from app import specimens
 from app.access.guard import Reader, Requester
 from app.calls import Exchange, IfMatch
 from app.db import ReadTx, Tx
@@ -27,7 +28,6 @@ from app.problems import answers
 
 router = APIRouter(prefix="/v1", tags=["Emergencies"], route_class=Exchange)
 
-_ID = "01935f8d-77aa-7d10-b3c2-5e8f90a1b2c3"
 
 Hazard = Literal[
     "earthquake",
@@ -49,7 +49,7 @@ Hazard = Literal[
 ]
 Glide = Annotated[str, Field(pattern=r"^[A-Z]{2}-[0-9]{4}-[0-9]{6}-[A-Z]{3}$", max_length=18)]
 
-EmergencyId = Annotated[Id, Path(description="The emergency's id.", examples=[_ID])]
+EmergencyId = Annotated[Id, Path(description="The emergency's id.", examples=[specimens.EMERGENCY])]
 
 
 class EmergencyInput(Input):
@@ -74,7 +74,9 @@ class EmergencyInput(Input):
 class Emergency(Shown):
     """A disaster."""
 
-    id: UUID = Field(description="The emergency, which requests name.", examples=[_ID])
+    id: UUID = Field(
+        description="The emergency, which requests name.", examples=[specimens.EMERGENCY]
+    )
     society: str = Field(description="Who reported it.", examples=["TUR"])
     name: str = Field(description="What it is called.", examples=["Kahramanmaraş earthquakes"])
     hazard: Hazard = Field(description="What kind of disaster it is.", examples=["earthquake"])

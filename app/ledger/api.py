@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
+from app import specimens
 from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
@@ -26,8 +27,6 @@ log = structlog.get_logger()
 
 router = APIRouter(prefix="/v1", tags=["Ledger"], route_class=Exchange)
 
-_ID = "01935f92-1b2e-7f00-8d10-2a3b4c5d6e7f"
-_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _TYPE = r"^[a-z_]+\.[a-z_]+(,[a-z_]+\.[a-z_]+)*$"
 
 
@@ -43,7 +42,7 @@ OfEmergency = Annotated[
     Id | None,
     Field(
         description="Only what belongs to this emergency, as far as you may see it.",
-        examples=[_ID],
+        examples=[specimens.EMERGENCY],
     ),
 ]
 OfMine = Annotated[
@@ -100,7 +99,7 @@ class Subject(Shown):
     """What it happened to."""
 
     type: str = Field(description="The kind of object.", examples=["offer"])
-    id: str = Field(description="Its id.", examples=[_ID])
+    id: str = Field(description="Its id.", examples=[specimens.OFFER])
 
 
 class Event(BaseModel):
@@ -109,7 +108,7 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seq: int = Field(description="Its place: 1, 2, 3 … without gaps.", examples=[42])
-    id: UUID | None = Field(description="The record.", examples=[_ID])
+    id: UUID | None = Field(description="The record.", examples=[specimens.EVENT])
     type: str = Field(description="What happened.", examples=["offer.proposed"])
     at: str | None = Field(description="When.", examples=["2026-11-24T08:00:00.000000Z"])
     society: str | None = Field(description="On whose behalf.", examples=["AZE"])
@@ -117,9 +116,9 @@ class Event(BaseModel):
     data: dict[str, Any] | None = Field(
         description="What is to be known of it. `actor` is the client; `moves` add up to every "
         "balance.",
-        examples=[{"actor": _ID, "to": "TUR", "moves": []}],
+        examples=[{"actor": specimens.CLIENT, "to": "TUR", "moves": []}],
     )
-    salt: str | None = Field(description="32 random bytes, hex.", examples=[_HASH])
+    salt: str | None = Field(description="32 random bytes, hex.", examples=[specimens.DIGEST])
     private: dict[str, Any] | None = Field(
         default=None,
         description="What only your own society may see, with its salt; "
@@ -128,14 +127,14 @@ class Event(BaseModel):
     )
     commitment: str = Field(
         description="SHA-256(salt ‖ RFC 8785 JSON of `{id, type, at, society, subject, data}`).",
-        examples=[_HASH],
+        examples=[specimens.DIGEST],
     )
     hash: str = Field(
         description="SHA-256(previous hash ‖ `seq` as 8 bytes big-endian ‖ commitment).",
-        examples=[_HASH],
+        examples=[specimens.DIGEST],
     )
     previous_hash: str = Field(
-        description="The hash before it; 64 zeros before the first.", examples=[_HASH]
+        description="The hash before it; 64 zeros before the first.", examples=[specimens.DIGEST]
     )
 
 
@@ -154,7 +153,7 @@ class Head(Shown):
     """The end of the chain."""
 
     seq: int = Field(description="The last `seq`.", examples=[42])
-    hash: str = Field(description="Its hash.", examples=[_HASH])
+    hash: str = Field(description="Its hash.", examples=[specimens.DIGEST])
 
 
 @router.get("/events", summary="Read the feed", response_model=EventPage, responses=answers())
@@ -291,7 +290,7 @@ async def _reader(request: Request) -> streaming.Reader:
     response_model=Head,
     responses=answers(),
 )
-async def get_head(caller: Reader, tx: ReadTx) -> Response:
+async def get_chain_head(caller: Reader, tx: ReadTx) -> Response:
     """The last `seq` and hash. Keep it: `komek verify --head` proves by it that nothing that came
     before was rewritten."""
     seq, digest = await actions.chain_head(tx)

@@ -16,7 +16,7 @@ from app.offers.schemas import (
     OfferId,
     OfferInput,
     OfferQuery,
-    Reason,
+    OfferReason,
 )
 from app.pages import Page, page, read_cursor, single
 from app.problems import answers
@@ -41,7 +41,7 @@ _DECIDING = ("not_found", "role_forbidden", "wrong_state", "precondition_failed"
         "insufficient_volunteers",
     ),
 )
-async def propose(request: Request, body: OfferInput, caller: Provider, tx: Tx) -> Response:
+async def propose_offer(request: Request, body: OfferInput, caller: Provider, tx: Tx) -> Response:
     """Offer from your lots and pools. All lines are reserved in the same instant, or none.
 
     What is reserved is promised to nobody else until the offer is declined, withdrawn, expires,
@@ -105,7 +105,7 @@ async def get_offer(id: OfferId, caller: Reader, tx: ReadTx) -> Response:
     response_model=Offer,
     responses=answers(*_DECIDING, "over_accepted", "unknown_reference", "pack_mismatch"),
 )
-async def accept(
+async def accept_offer(
     id: OfferId,
     caller: Requester,
     tx: Tx,
@@ -126,12 +126,12 @@ async def accept(
     response_model=Offer,
     responses=answers(*_DECIDING),
 )
-async def decline(
+async def decline_offer(
     id: OfferId,
     caller: Requester,
     tx: Tx,
     if_match: IfMatch,
-    body: Reason | None = None,
+    body: OfferReason | None = None,
 ) -> Response:
     """Decline a proposal made to you. Everything that it reserved is free again."""
     return single(await actions.decline(tx, caller, id, body.reason if body else None, if_match))
@@ -143,8 +143,8 @@ async def decline(
     response_model=Offer,
     responses=answers(*_DECIDING),
 )
-async def withdraw(
-    id: OfferId, caller: Provider, tx: Tx, if_match: IfMatch, body: Reason | None = None
+async def withdraw_offer(
+    id: OfferId, caller: Provider, tx: Tx, if_match: IfMatch, body: OfferReason | None = None
 ) -> Response:
     """Take your offer back: a proposal altogether, an accepted one as far as nothing has left."""
     return single(await actions.withdraw(tx, caller, id, body.reason if body else None, if_match))
@@ -156,12 +156,12 @@ async def withdraw(
     response_model=Offer,
     responses=answers(*_DECIDING),
 )
-async def release(
+async def release_offer(
     id: OfferId,
     caller: Requester,
     tx: Tx,
     if_match: IfMatch,
-    body: Reason | None = None,
+    body: OfferReason | None = None,
 ) -> Response:
     """Give back what you accepted and what has not left yet; it is outstanding again."""
     return single(await actions.release(tx, caller, id, body.reason if body else None, if_match))

@@ -7,6 +7,7 @@ from fastapi import Path
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from app import specimens
 from app.fields import (
     Code,
     Headcount,
@@ -21,16 +22,9 @@ from app.fields import (
 from app.pages import PageQuery
 from app.quantity import MOST
 
-_ID = "01935f92-1b2c-7d3e-8f40-5a6b7c8d9e0f"
-_LINE = "01935f92-1b2d-7a11-9c22-0d1e2f3a4b5c"
-_REQUEST = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
-_REQUEST_LINE = "01935f8e-0c5b-7c21-8a10-2b7d9e0f1a2c"
-_EMERGENCY = "01935f8d-77aa-7d10-b3c2-5e8f90a1b2c3"
-_LOT = "01935f80-4a4b-7c4d-8e4f-5a5b5c5d5e5f"
-
 Status = Literal["proposed", "accepted", "declined", "withdrawn", "expired", "completed"]
 
-OfferId = Annotated[Id, Path(description="The offer's id.", examples=[_ID])]
+OfferId = Annotated[Id, Path(description="The offer's id.", examples=[specimens.OFFER])]
 
 
 class OfferLineInput(Input):
@@ -39,9 +33,9 @@ class OfferLineInput(Input):
     request_line: Id | None = Field(
         default=None,
         description="The request line that it answers; leave it out when unsolicited.",
-        examples=[_REQUEST_LINE],
+        examples=[specimens.REQUEST_LINE],
     )
-    stock: Id | None = Field(default=None, description="A lot of yours.", examples=[_LOT])
+    stock: Id | None = Field(default=None, description="A lot of yours.", examples=[specimens.LOT])
     quantity: Quantity | None = Field(
         default=None,
         description="How much of the lot, in the item's base unit, or in packs with `pack`.",
@@ -73,7 +67,7 @@ class OfferInput(Input):
     """An offer for a request, or an unsolicited one with `emergency` and `to`."""
 
     request: Id | None = Field(
-        default=None, description="The request that it answers.", examples=[_REQUEST]
+        default=None, description="The request that it answers.", examples=[specimens.REQUEST]
     )
     emergency: Id | None = Field(
         default=None, description="Unsolicited: for which emergency.", examples=[None]
@@ -83,7 +77,9 @@ class OfferInput(Input):
     )
     lines: Annotated[list[OfferLineInput], Field(min_length=1, max_length=200)] = Field(
         description="What is offered; all of it is reserved, or nothing.",
-        examples=[[{"request_line": _REQUEST_LINE, "stock": _LOT, "quantity": 400}]],
+        examples=[
+            [{"request_line": specimens.REQUEST_LINE, "stock": specimens.LOT, "quantity": 400}]
+        ],
     )
     expires_at: Instant | None = Field(
         default=None,
@@ -126,7 +122,7 @@ class OfferInput(Input):
 class AcceptedLine(Input):
     """How much of a line is accepted."""
 
-    line: Id = Field(description="The offer line.", examples=[_LINE])
+    line: Id = Field(description="The offer line.", examples=[specimens.OFFER_LINE])
     quantity: Annotated[int, Field(ge=0, le=MOST)] = Field(
         description="How much, in base units, or how many people.", examples=[250]
     )
@@ -138,14 +134,14 @@ class Acceptance(Input):
     lines: Annotated[list[AcceptedLine], Field(min_length=1, max_length=200)] | None = Field(
         default=None,
         description="In part: what is not named here is freed at once.",
-        examples=[[{"line": _LINE, "quantity": 250}]],
+        examples=[[{"line": specimens.OFFER_LINE, "quantity": 250}]],
     )
     allow_surplus: bool = Field(
         default=False, description="Take more than is outstanding.", examples=[False]
     )
 
 
-class Reason(Input):
+class OfferReason(Input):
     """Why."""
 
     reason: Text | None = Field(
@@ -156,10 +152,10 @@ class Reason(Input):
 
 
 class _LineFigures(Shown):
-    id: UUID = Field(description="The offer line.", examples=[_LINE])
+    id: UUID = Field(description="The offer line.", examples=[specimens.OFFER_LINE])
     request_line: UUID | None = Field(
         description="The request line that it answers; null when unsolicited.",
-        examples=[_REQUEST_LINE],
+        examples=[specimens.REQUEST_LINE],
     )
     accepted: int = Field(description="What the requester accepted.", examples=[250])
     planned: int = Field(
@@ -175,7 +171,7 @@ class _LineFigures(Shown):
 class GoodsLine(_LineFigures):
     """Goods of an offer."""
 
-    stock: UUID = Field(description="The lot.", examples=[_LOT])
+    stock: UUID = Field(description="The lot.", examples=[specimens.LOT])
     item: str = Field(description="The lot's item.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="Its base unit.", examples=["piece"])
     quantity: int = Field(description="What was offered, in base units.", examples=[400])
@@ -184,7 +180,7 @@ class GoodsLine(_LineFigures):
 class PeopleLine(_LineFigures):
     """People of an offer."""
 
-    volunteers: UUID = Field(description="The pool.", examples=[_LOT])
+    volunteers: UUID = Field(description="The pool.", examples=[specimens.POOL])
     skill: str = Field(description="What they can do.", examples=["usar"])
     from_: str = Field(
         alias="from", description="From when.", examples=["2026-02-07T06:00:00+00:00"]
@@ -196,11 +192,11 @@ class PeopleLine(_LineFigures):
 class Offer(Shown):
     """An offer, as its two parties and the secretariat see it."""
 
-    id: UUID = Field(description="The offer.", examples=[_ID])
-    emergency: UUID = Field(description="The emergency.", examples=[_EMERGENCY])
+    id: UUID = Field(description="The offer.", examples=[specimens.OFFER])
+    emergency: UUID = Field(description="The emergency.", examples=[specimens.EMERGENCY])
     request: UUID | None = Field(
         description="The request that it answers; null when unsolicited.",
-        examples=[_REQUEST],
+        examples=[specimens.REQUEST],
     )
     society: str = Field(description="Who offers.", examples=["AZE"])
     to: str = Field(description="To whom.", examples=["TUR"])
@@ -225,7 +221,9 @@ class Offer(Shown):
 class OfferQuery(PageQuery):
     """Which offers."""
 
-    request: Id | None = Field(default=None, description="For which request.", examples=[_REQUEST])
+    request: Id | None = Field(
+        default=None, description="For which request.", examples=[specimens.REQUEST]
+    )
     status: Status | None = Field(
         default=None, description="In which state.", examples=["proposed"]
     )

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import Field
 
+from app import specimens
 from app.fields import (
     Code,
     CountryCode,
@@ -25,15 +26,11 @@ from app.fields import (
 )
 from app.pages import PageQuery
 
-_ID = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
-_LINE = "01935f8e-0c5b-7c21-8a10-2b7d9e0f1a2c"
-_EMERGENCY = "01935f8d-77aa-7d10-b3c2-5e8f90a1b2c3"
-
 Priority = Literal["critical", "high", "normal"]
 Status = Literal["open", "closed", "cancelled"]
 Figure = Literal["none", "partial", "complete"]
 
-RequestId = Annotated[Id, Path(description="The request's id.", examples=[_ID])]
+RequestId = Annotated[Id, Path(description="The request's id.", examples=[specimens.REQUEST])]
 
 
 class DestinationInput(Input):
@@ -89,7 +86,9 @@ LineInput = Annotated[StockLineInput | VolunteersLineInput, Field(discriminator=
 class RequestInput(Input):
     """A request as it is opened."""
 
-    emergency: Id = Field(description="The emergency it belongs to.", examples=[_EMERGENCY])
+    emergency: Id = Field(
+        description="The emergency it belongs to.", examples=[specimens.EMERGENCY]
+    )
     ref: Ref | None = Field(
         default=None,
         description="Your own reference, once for each request.",
@@ -117,7 +116,7 @@ class RequestInput(Input):
 class LineChange(Input):
     """A line of the request that is to ask for another quantity."""
 
-    id: Id = Field(description="The line.", examples=[_LINE])
+    id: Id = Field(description="The line.", examples=[specimens.REQUEST_LINE])
     quantity: Quantity | None = Field(
         default=None, description="Goods: how much, in base units.", examples=[800]
     )
@@ -150,7 +149,7 @@ class RequestChange(Input):
     lines: Annotated[list[LineChange], Field(max_length=500)] = Field(
         default=[],
         description="Lines that ask for another quantity.",
-        examples=[[{"id": _LINE, "quantity": 800}]],
+        examples=[[{"id": specimens.REQUEST_LINE, "quantity": 800}]],
     )
     add_lines: Annotated[list[LineInput], Field(max_length=500)] = Field(
         default=[], description="Further lines.", examples=[[]]
@@ -188,7 +187,7 @@ class _Figures(Shown):
 class StockLine(_Figures):
     """Goods that are asked for, and how far that is."""
 
-    id: UUID = Field(description="The line, which offers name.", examples=[_LINE])
+    id: UUID = Field(description="The line, which offers name.", examples=[specimens.REQUEST_LINE])
     kind: Literal["stock"] = Field(description="Goods.", examples=["stock"])
     item: str = Field(description="The item's code.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="The item's base unit.", examples=["piece"])
@@ -201,7 +200,7 @@ class StockLine(_Figures):
 class VolunteersLine(_Figures):
     """People that are asked for, and how far that is."""
 
-    id: UUID = Field(description="The line, which offers name.", examples=[_LINE])
+    id: UUID = Field(description="The line, which offers name.", examples=[specimens.PEOPLE_LINE])
     kind: Literal["volunteers"] = Field(description="People.", examples=["volunteers"])
     skill: str = Field(description="What they can do.", examples=["usar"])
     headcount: int = Field(description="How many are asked for.", examples=[60])
@@ -224,8 +223,8 @@ class RequestProgress(Shown):
 class Request(Shown):
     """A request with its lines and figures: the same for both sides."""
 
-    id: UUID = Field(description="The request.", examples=[_ID])
-    emergency: UUID = Field(description="The emergency.", examples=[_EMERGENCY])
+    id: UUID = Field(description="The request.", examples=[specimens.REQUEST])
+    emergency: UUID = Field(description="The emergency.", examples=[specimens.EMERGENCY])
     society: str = Field(description="Who asks.", examples=["TUR"])
     ref: str | None = Field(description="The requester's own reference.", examples=["R-12"])
     title: str = Field(description="In a few words.", examples=["Winter shelter for Pazarcık"])
@@ -256,7 +255,7 @@ class RequestQuery(PageQuery):
 
     status: Status | None = Field(default=None, description="In which state.", examples=["open"])
     emergency: Id | None = Field(
-        default=None, description="Of which emergency.", examples=[_EMERGENCY]
+        default=None, description="Of which emergency.", examples=[specimens.EMERGENCY]
     )
     society: SocietyCode | None = Field(default=None, description="Who asks.", examples=["TUR"])
     priority: Priority | None = Field(

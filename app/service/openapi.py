@@ -1,6 +1,8 @@
 """The OpenAPI document: what the framework derives from the routes, and what it cannot know."""
 
+import json
 from collections.abc import Iterable
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,89 +10,18 @@ from fastapi.openapi.utils import get_openapi
 
 from app.access.rules import SCOPES
 from app.calls import Exchange
-from app.problems import ProblemDocument
+from app.problems import ProblemDocument, refused
+from app.service import headers, mishaps
+from app.service.introduction import DESCRIPTION, TAGS
+from app.service.story import STORY, Step
 
-DESCRIPTION = """
-The exchange through which Red Crescent societies share stock and volunteers: publish what you
-have, ask for what you need, offer, accept, dispatch and receive.
+Json = dict[str, Any]
 
-**Begin** with `GET /v1/me` and your key (*Authorize*, above). The sections stand in the order of
-the story: who you are, what there is, what is needed, what is offered, what is on its way, and
-what became of it.
-
-**Repeat safely.** Send an `Idempotency-Key` with every POST. Over a bad link, repeat the call with
-the same key and the same body until an answer comes: it takes effect once. A PUT has one effect
-anyway.
-
-**Errors** are `application/problem+json` (RFC 9457). Programs switch on `code`; people read
-`detail`; `errors` names each field. 409 means that the present state forbids it, 422 that the
-input does. After 503 repeat the call when `Retry-After` is over.
-
-**Lists** take `limit` (1 to 200) and `cursor`; `next` is the cursor of the next page.
-
-**Quantities** are whole numbers of an item's base unit. Times are RFC 3339 with their offset.
-
-**Keep up** with `GET /v1/events?after=` and the last `seq` that you handled.
-"""
-
-TAGS = [
-    ("Access", "Who calls: societies, clients and their keys."),
-    ("Catalogue", "Items with packs and substitutes, and skills, in seven languages."),
-    ("Stock", "Your sites and lots, and the network's stock."),
-    ("Volunteers", "Your pools of volunteers, and the network's. No names."),
-    ("Emergencies", "The disasters that requests belong to."),
-    ("Requests", "Ask for goods and people."),
-    ("Offers", "Answer a request. An offer reserves what it offers."),
-    ("Consignments", "Goods on their way, from dispatch to receipt."),
-    ("Deployments", "People on their way, from mobilisation to return."),
-    ("Board", "What was asked, offered, accepted, dispatched and received."),
-    ("Ledger", "Everything that happened, in one order that everybody can check."),
-    ("Operations", "Is it alive, is it ready, how does it do. No key needed."),
-]
-
-_IDEMPOTENCY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "A word of your own for this call, such as a UUID; kept for 7 days. The same "
-    "call with the same key answers again what was answered, with `Idempotency-Replayed: true`.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
-    "example": "5f0f4d1e-7d0c-4f0e-9c3e-2a4b6c8d0e1f",
-}
-_IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The `ETag` that you read: 412 where the object has changed since.",
-    "schema": {"type": "string"},
-    "examples": {"leave_out": {"summary": "Whatever its state", "value": "*"}},
-}
-_IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "description": "The `ETag` that you have: 304 without a body where nothing has changed.",
-    "schema": {"type": "string"},
-    "example": '"0"',
-}
-_ETAG = {
-    "description": "Strong validator of the object, for `If-Match` and `If-None-Match`.",
-    "schema": {"type": "string"},
-    "example": '"5d41402abc4b2a76b9719d911017c592"',
-}
-_LOCATION = {
-    "description": "Where the new object is.",
-    "schema": {"type": "string"},
-    "example": "/v1/offers/01935f92-1b2c-7d3e-8f40-5a6b7c8d9e0f",
-}
-_LINK = {
-    "description": 'The next page, `rel="next"`, where there is one.',
-    "schema": {"type": "string"},
-    "example": '</v1/stock?cursor=WyIwMTkzNWY4ZSJd>; rel="next"',
-}
+_ORDER = ("put", "post", "get", "patch", "delete")
+_BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 
-def describe(app: FastAPI, routes: Iterable[Exchange]) -> dict[str, Any]:
+def describe(app: FastAPI, routes: Iterable[Exchange]) -> Json:
     """The document; made once and kept by the application."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -106,6 +37,10 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= problem.pop("$defs", {})
         schemas["ProblemDocument"] = problem
+        for name, schema in schemas.items():
+            # A generic model does not hand its docstring on to its variants.
+            if name.startswith("Page_"):
+                schema["description"] = "A page of a list."
         # The framework's own error models, which no operation of ours answers with.
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
@@ -114,7 +49,7 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> dict[str, Any]:
                 "type": "http",
                 "scheme": "bearer",
                 "bearerFormat": "komek_…",
-                "description": "The key of your client. Scopes: "
+                "description": "The key of your client, without the word `Bearer`. Scopes: "
                 + "; ".join(f"`{name}`: {what}" for name, what in SCOPES.items())
                 + ".",
             }
@@ -122,11 +57,31 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> dict[str, Any]:
         for route in routes:
             for method in route.methods or ():
                 _complete(document["paths"][route.path][method.lower()], method, route)
-        app.openapi_schema = document
+        answers = json.loads(files("app.service.story").joinpath("answers.json").read_text("utf-8"))
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                _say_what_comes(operation["responses"], schemas)
+                headers.describe(operation)
+                _tell(operation, path, answers)
+                mishaps.examples(operation)
+            # Publish first, then read; at the end what takes it away.
+            document["paths"][path] = {m: item[m] for m in _ORDER if m in item}
+        app.openapi_schema = _named_plainly(document)
     return app.openapi_schema
 
 
-def _complete(operation: dict[str, Any], method: str, route: Exchange) -> None:
+def _say_what_comes(responses: Json, schemas: Json) -> None:
+    for status, answer in responses.items():
+        if answer["description"] != "Successful Response":
+            continue
+        if status == "204":
+            answer["description"] = "It is done; there is no body."
+            continue
+        shown = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        answer["description"] = schemas[shown]["description"].partition("\n\n")[0]
+
+
+def _complete(operation: Json, method: str, route: Exchange) -> None:
     operation["security"] = [{"key": []}]
     permission = route.permission
     needs = " or ".join(f"`{scope}`" for scope in permission.scopes) or "any valid key"
@@ -136,21 +91,85 @@ def _complete(operation: dict[str, Any], method: str, route: Exchange) -> None:
     operation["description"] = operation.get("description", "") + said
     parameters = operation.setdefault("parameters", [])
     responses = operation["responses"]
-    if method in ("POST", "PATCH"):
-        parameters.append(_IDEMPOTENCY)
+    keyed = method in ("POST", "PATCH")
+    if keyed:
+        parameters.append(headers.IDEMPOTENCY_KEY)
     if "412" in responses:
-        parameters.append(_IF_MATCH)
-    if method == "GET" and ("404" in responses or route.path == "/v1/me"):
-        parameters.append(_IF_NONE_MATCH)
+        parameters.append(headers.IF_MATCH)
+        if method == "PUT":
+            parameters.append(headers.IF_NONE_MATCH_ANY)
+    if method == "GET" and headers.is_object(operation):
+        parameters.append(headers.IF_NONE_MATCH)
         responses["304"] = {"description": "Nothing has changed since `If-None-Match`."}
-    for status, answer in responses.items():
-        if status in ("200", "201") and answer.get("content"):
-            headers = answer.setdefault("headers", {})
-            paged = _is_page(operation)
-            headers["Link" if paged else "ETag"] = _LINK if paged else _ETAG
-            if status == "201":
-                headers["Location"] = _LOCATION
+    codes = ["database_unavailable"]
+    if permission.roles is not None:
+        codes.append("role_forbidden")
+    if keyed:
+        codes += ["idempotency_in_progress", "idempotency_key_reused"]
+    if method != "GET":
+        codes += ["body_too_large", "body_timeout"]
+    if "requestBody" in operation:
+        codes += ["malformed_json", "unsupported_media_type"]
+    _add_refusals(responses, *codes)
+    operation["responses"] = dict(sorted(responses.items()))
 
 
-def _is_page(operation: dict[str, Any]) -> bool:
-    return any(p["name"] == "cursor" for p in operation["parameters"])
+def _add_refusals(responses: Json, *codes: str) -> None:
+    for number, answer in refused(*codes).items():
+        present = responses.get(str(number))
+        if present is None:
+            responses[str(number)] = answer
+            continue
+        (media,) = answer["content"]
+        examples = present["content"][media]["examples"]
+        for code, example in answer["content"][media]["examples"].items():
+            if code not in examples:
+                examples[code] = example
+                present["description"] += f"; `{code}`: {example['summary']}"
+
+
+def _tell(operation: Json, path: str, answers: Json) -> None:
+    """Put the story's input and answers into an operation as its examples."""
+    steps = [s for s in STORY if s.shown and s.operation == operation["operationId"]]
+    for step in steps[:1]:
+        _fill_in(operation, step)
+    inputs = {s.uses: _example(s, s.body) for s in steps if s.body is not None}
+    if inputs:
+        operation["requestBody"]["content"]["application/json"]["examples"] = inputs
+        operation["requestBody"].setdefault("description", steps[0].summary or "What to send.")
+    for step in steps:
+        told = answers.get(f"{step.operation}/{step.uses}", {})
+        # What is answered to a PUT is the same whether it creates (201) or replaces (200).
+        for status in ("200", "201"):
+            answer = operation["responses"].get(status)
+            content = (answer or {}).get("content", {}).get("application/json")
+            if content is not None and "body" in told:
+                content.setdefault("examples", {})[step.uses] = _example(step, told["body"])
+            if answer and "Location" in answer["headers"]:
+                location = told.get("location", path.format(**step.path))
+                answer["headers"]["Location"].setdefault("example", location)
+
+
+def _example(step: Step, value: Any) -> Json:
+    return {"summary": step.summary or "As in the story", "value": value}
+
+
+def _fill_in(operation: Json, step: Step) -> None:
+    # An `example` is filled in where the page sends the request, `examples` of the schema are
+    # only shown: an optional filter or precondition is not to be sent unasked.
+    for parameter in operation.get("parameters", []):
+        given = step.path if parameter["in"] == "path" else step.query
+        if parameter["in"] != "header" and parameter["name"] in given:
+            parameter["example"] = given[parameter["name"]]
+
+
+def _named_plainly(document: Json) -> Json:
+    """`OfferPage` instead of `Page_Offer_`: client generators make class names of it."""
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        if name.startswith("Page_"):
+            plain = name.removeprefix("Page_").rstrip("_") + "Page"
+            text = text.replace(f'schemas/{name}"', f'schemas/{plain}"')
+            text = text.replace(f'"{name}": {{', f'"{plain}": {{')
+    named: Json = json.loads(text)
+    return named

@@ -1,6 +1,7 @@
 """Is it alive, is it ready, how does it do; what do its errors mean. Open to everybody."""
 
 import asyncio
+import re
 from html import escape
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ class ProblemPage(Shown):
 
 
 @router.get("/livez", summary="Alive?", response_model=State)
-async def livez() -> Response:
+async def get_liveness() -> Response:
     """Answers as long as the process runs. Where it does not answer, start the process anew."""
     return JSONResponse({"status": "alive"})
 
@@ -52,7 +53,7 @@ async def livez() -> Response:
     response_model=State,
     responses=refused("stopping", "database_unavailable"),
 )
-async def readyz(request: Request) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Whether to send requests here: the database answers, and the service is not stopping."""
     if request.app.state.stopping:
         raise AppError("stopping", "The service is stopping.", headers={"Retry-After": "2"})
@@ -84,7 +85,7 @@ async def readyz(request: Request) -> Response:
         }
     },
 )
-async def show_metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Request durations by route template, the pool, the ledger's lag, open offers by state."""
     body = await metrics.exposed(request.app.state.database)
     return Response(body, headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -107,7 +108,7 @@ async def show_metrics(request: Request) -> Response:
         }
     },
 )
-async def explain(
+async def explain_problem(
     request: Request,
     code: Annotated[
         str, Path(description="The code of the problem.", examples=["wrong_state"], max_length=60)
@@ -128,9 +129,15 @@ async def explain(
         )
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/docs/page.css">'
         f"<title>{escape(problem.title)}</title>"
-        f"<h1>{escape(problem.title)}</h1>"
+        f'<body class="plain"><h1>{escape(problem.title)}</h1>'
         f"<p><code>{escape(code)}</code>, HTTP {problem.status}</p>"
-        f"<p>{escape(problem.meaning)}</p>"
+        f"<p>{_marked(problem.meaning)}</p>"
         '<p><a href="/docs">API</a></p></html>'
     )
+
+
+def _marked(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

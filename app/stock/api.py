@@ -66,7 +66,7 @@ async def get_site(ref: SiteRef, caller: SiteReader, tx: ReadTx) -> Response:
     responses=answers("role_forbidden", "precondition_failed")
     | {201: {"model": Site, "description": "The site was created."}},
 )
-async def put_site(
+async def publish_site(
     ref: SiteRef, body: SiteInput, caller: SiteWriter, tx: Tx, if_match: IfMatch
 ) -> Response:
     """Create or replace one of your sites. Lots and pools stand at sites."""
@@ -81,7 +81,7 @@ async def put_site(
     summary="Close a site",
     responses=answers("not_found", "site_in_use", "precondition_failed"),
 )
-async def delete_site(ref: SiteRef, caller: SiteWriter, tx: Tx, if_match: IfMatch) -> Response:
+async def close_site(ref: SiteRef, caller: SiteWriter, tx: Tx, if_match: IfMatch) -> Response:
     """Delete a site at which no lot and no pool was ever published."""
     await actions.close_site(tx, caller, ref, if_match)
     return Response(status_code=204)
@@ -123,7 +123,7 @@ async def get_own_lot(ref: LotRef, caller: StockReader, tx: ReadTx) -> Response:
     responses=answers("role_forbidden", "unknown_reference", "lot_reserved", "precondition_failed")
     | {201: {"model": OwnLot, "description": "The lot was created."}},
 )
-async def put_lot(
+async def publish_lot(
     ref: LotRef, body: LotInput, caller: StockWriter, tx: Tx, if_match: IfMatch
 ) -> Response:
     """Create or replace one of your lots. Repeating the same call changes nothing.
@@ -150,7 +150,7 @@ _LOT_FIELDS = tuple(actions.Lot.__dataclass_fields__)
     summary="Withdraw a lot",
     responses=answers("not_found", "lot_reserved", "precondition_failed"),
 )
-async def delete_lot(ref: LotRef, caller: StockWriter, tx: Tx, if_match: IfMatch) -> Response:
+async def withdraw_lot(ref: LotRef, caller: StockWriter, tx: Tx, if_match: IfMatch) -> Response:
     """Take a lot off the exchange. Refused while anything of it is promised."""
     await actions.withdraw(tx, caller, ref, if_match)
     return Response(status_code=204)

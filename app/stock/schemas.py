@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import BeforeValidator, Field
 
+from app import specimens
 from app.fields import (
     Code,
     Count,
@@ -25,7 +26,6 @@ from app.fields import (
 )
 from app.pages import PageQuery
 
-_ID = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
 SiteKind = Literal["warehouse", "base", "airport", "port", "railhead", "other"]
 
 
@@ -123,7 +123,7 @@ class LotInput(Input):
 class OwnLot(Shown):
     """A lot as its owner sees it."""
 
-    id: UUID = Field(description="The lot's id, which offers name.", examples=[_ID])
+    id: UUID = Field(description="The lot's id, which offers name.", examples=[specimens.LOT])
     ref: str = Field(description="Your own reference.", examples=["BLK-7"])
     item: str = Field(description="The item's code.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="The item's base unit.", examples=["piece"])
@@ -163,7 +163,7 @@ class LotSite(Shown):
 class LotShown(Shown):
     """A lot as the network sees it: what is available, never the owner's count or floor."""
 
-    id: UUID = Field(description="The lot's id, which offers name.", examples=[_ID])
+    id: UUID = Field(description="The lot's id, which offers name.", examples=[specimens.LOT])
     society: str = Field(description="Whose stock it is.", examples=["AZE"])
     item: str = Field(description="The item's code.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="The item's base unit.", examples=["piece"])
@@ -184,7 +184,7 @@ SiteRef = Annotated[Ref, Path(description="Your own reference of the site.", exa
 LotRef = Annotated[Ref, Path(description="Your own reference of the lot.", examples=["BLK-7"])]
 
 
-LotId = Annotated[Id, Path(description="The lot's id.", examples=[_ID])]
+LotId = Annotated[Id, Path(description="The lot's id.", examples=[specimens.LOT])]
 
 
 def _near(value: object) -> object:

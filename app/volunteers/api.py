@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from app import specimens
 from app.access.guard import Reader, VolunteerReader, VolunteerWriter
 from app.calls import Exchange, IfMatch
 from app.db import ReadTx, Tx
@@ -31,7 +32,6 @@ from app.volunteers import actions
 
 router = APIRouter(prefix="/v1", tags=["Volunteers"], route_class=Exchange)
 
-_ID = "01935f81-5b5c-7d5e-8f60-7a8b9c0d1e2f"
 _FROM, _UNTIL = "2026-02-07T06:00:00Z", "2026-03-31T18:00:00Z"
 _SHOWN_FROM, _SHOWN_UNTIL = "2026-02-07T06:00:00+00:00", "2026-03-31T18:00:00+00:00"
 _SITE = {
@@ -39,7 +39,7 @@ _SITE = {
 }  # fmt: skip
 
 PoolRef = Annotated[Ref, Path(description="Your own reference of the pool.", examples=["usar-a"])]
-PoolId = Annotated[Id, Path(description="The pool's id.", examples=[_ID])]
+PoolId = Annotated[Id, Path(description="The pool's id.", examples=[specimens.POOL])]
 
 
 class PoolInput(Input):
@@ -87,7 +87,7 @@ class PoolInput(Input):
 class OwnPool(Shown):
     """A pool as its owner sees it."""
 
-    id: UUID = Field(description="The pool's id, which offers name.", examples=[_ID])
+    id: UUID = Field(description="The pool's id, which offers name.", examples=[specimens.POOL])
     ref: str = Field(description="Your own reference.", examples=["usar-a"])
     skill: str = Field(description="What they can do.", examples=["usar"])
     languages: list[str] = Field(description="What they speak.", examples=[["ky", "ru", "tr"]])
@@ -118,7 +118,7 @@ class OwnPool(Shown):
 class PoolShown(Shown):
     """A pool as the network sees it."""
 
-    id: UUID = Field(description="The pool's id, which offers name.", examples=[_ID])
+    id: UUID = Field(description="The pool's id, which offers name.", examples=[specimens.POOL])
     society: str = Field(description="Whose volunteers they are.", examples=["KGZ"])
     skill: str = Field(description="What they can do.", examples=["usar"])
     languages: list[str] = Field(description="What they speak.", examples=[["ky", "ru", "tr"]])
@@ -201,7 +201,7 @@ async def get_own_pool(ref: PoolRef, caller: VolunteerReader, tx: ReadTx) -> Res
     responses=answers("role_forbidden", "unknown_reference", "pool_reserved", "precondition_failed")
     | {201: {"model": OwnPool, "description": "The pool was created."}},
 )
-async def put_pool(
+async def publish_pool(
     ref: PoolRef, body: PoolInput, caller: VolunteerWriter, tx: Tx, if_match: IfMatch
 ) -> Response:
     """Create or replace one of your pools. Repeating the same call changes nothing.
@@ -225,7 +225,9 @@ _POOL_FIELDS = tuple(actions.Pool.__dataclass_fields__)
     summary="Withdraw a pool",
     responses=answers("not_found", "pool_reserved", "precondition_failed"),
 )
-async def delete_pool(ref: PoolRef, caller: VolunteerWriter, tx: Tx, if_match: IfMatch) -> Response:
+async def withdraw_pool(
+    ref: PoolRef, caller: VolunteerWriter, tx: Tx, if_match: IfMatch
+) -> Response:
     """Take a pool off the exchange. Refused while people of it are promised."""
     await actions.withdraw(tx, caller, ref, if_match)
     return Response(status_code=204)

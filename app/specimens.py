@@ -1,0 +1,33 @@
+"""The ids of the story that the documentation tells: the same ones in every room's examples.
+
+They stand for what the service gives; the tests play the story and put the real ones in their
+place (`app/service/story.py`).
+"""
+
+CLIENT = "01935f7e-2a10-7c44-9d05-3b6c8e9f1a20"
+OTHER_CLIENT = "01935f7e-2a11-7d55-8e16-4c7d9f0a2b31"
+EMERGENCY = "01935f8d-77aa-7d10-b3c2-5e8f90a1b2c3"
+LOT = "01935f80-4a4b-7c4d-8e4f-5a5b5c5d5e5f"
+POOL = "01935f81-5b5c-7d5e-8f60-7a8b9c0d1e2f"
+REQUEST = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"
+REQUEST_LINE = "01935f8e-0c5b-7c21-8a10-2b7d9e0f1a2c"
+PEOPLE_LINE = "01935f8e-0c5c-7d32-9b21-3c8e0f1a2b3d"
+ADDED_LINE = "01935f8e-3d6e-7e43-8c32-4d9f1a2b3c4e"
+GOODS_REQUEST = "01935f8f-4e7f-7f54-9d43-5e0a2b3c4d5f"
+PEOPLE_REQUEST = "01935f8f-5f80-7065-8e54-6f1b3c4d5e60"
+OFFER = "01935f92-1b2c-7d3e-8f40-5a6b7c8d9e0f"
+OFFER_LINE = "01935f92-1b2d-7a11-9c22-0d1e2f3a4b5c"
+PEOPLE_OFFER = "01935f93-2c3d-7e4f-9051-6b7c8d9e0f1a"
+PEOPLE_OFFER_LINE = "01935f93-2c3e-7b22-8d33-1e2f3a4b5c6d"
+PACKS_OFFER = "01935f94-3d4e-7f50-a162-7c8d9e0f1a2b"
+GIFT_OFFER = "01935f95-4e5f-7061-b273-8d9e0f1a2b3c"
+CONSIGNMENT = "01935fa0-7c7d-7e7f-8a8b-9c9d0e0f1a1b"
+CONSIGNMENT_LINE = "01935fa0-7c7e-7a01-9b02-0c03d04e05f6"
+CANCELLED_CONSIGNMENT = "01935fa1-8d8e-7f80-9b9c-0d0e1f1a2b2c"
+LOST_CONSIGNMENT = "01935fa2-9e9f-7091-acad-1e1f2a2b3c3d"
+DEPLOYMENT = "01935fb0-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
+CANCELLED_DEPLOYMENT = "01935fb1-2b3c-7d4e-9f50-6b7c8d9e0f1a"
+EVENT = "01935f92-1b2e-7f00-8d10-2a3b4c5d6e7f"
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+KEY = "komek_0f8DmZ4rVwQ2xYt7KjN1bHc5LpS9gAe3U0T1a2"
+ASKING_CLIENT = "01935f7e-2a12-7e66-9f27-5d8e0a1b3c42"
