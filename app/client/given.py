@@ -263,12 +263,6 @@ class PoolInput(TypedDict):
     as_of: NotRequired[str | None]
 
 
-class Reason(TypedDict):
-    """Why."""
-
-    reason: NotRequired[str | None]
-
-
 class ReceiptInput(TypedDict):
     """What the requester signs for."""
 
