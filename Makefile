@@ -32,9 +32,13 @@ demo: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
 
+# Names, versions and hashes; where packages come from is each machine's own affair.
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate --allow-unsafe --strip-extras
+
 lock: $(INSTALLED)
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --no-annotate --allow-unsafe --strip-extras --output-file requirements/run.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --no-annotate --allow-unsafe --strip-extras --output-file requirements/dev.lock pyproject.toml
+	$(COMPILE) --extra dev --output-file requirements/dev.lock pyproject.toml
+	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock pyproject.toml
+	$(COMPILE) --constraint requirements/dev.lock --only-build-deps --build-deps-for wheel --output-file requirements/build.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .komek build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,14 +1,18 @@
 """komek: serve, migrate, client, verify, openapi, demo; and the connector's commands."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar
 from uuid import UUID
 
+import asyncpg
 import typer
+from alembic.util import CommandError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access import actions as access
@@ -43,29 +47,49 @@ def _settings() -> Settings:
     try:
         settings = Settings.from_env()
     except ValueError as error:
-        err.print(f"[red]{error}[/red]")
+        err.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from None
     logs.configure(settings.log_level)
     return settings
 
 
-def _in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+@contextlib.contextmanager
+def _clearly() -> Iterator[None]:
+    """Say in a sentence what an operator can mend; a trace is for what nobody expected."""
     try:
-        return serving.in_transaction(settings, do)
+        yield
+    except EmbeddedRefused as error:
+        told = str(error)
     except AppError as error:
-        err.print(f"[red]{error.detail}[/red]")
-        raise typer.Exit(1) from None
+        told = str(error.detail)
+    except CommandError as error:
+        told = f"Migration refused: {error}"
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        told = _database_said(getattr(error, "driver_exception", error))
+    else:
+        return
+    err.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _database_said(error: BaseException) -> str:
+    if isinstance(error, asyncpg.UndefinedTableError):
+        return "The database has no schema of Kömek's yet: run `komek migrate` first."
+    said = str(error).partition("\n")[0] or type(error).__name__
+    return f"The database refused or could not be reached: {said}"
+
+
+def _in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    with _clearly():
+        return serving.in_transaction(settings, do)
 
 
 @cli.command()
 def serve() -> None:
     """Run the service; migrates and loads what comes with it first. Set it up by KOMEK_*."""
     settings = _settings()
-    try:
+    with _clearly():
         serving.serve(settings)
-    except EmbeddedRefused as error:
-        err.print(f"[red]{error}[/red]")
-        raise typer.Exit(1) from None
 
 
 @cli.command()
@@ -75,7 +99,8 @@ def migrate(
     ] = "head",
 ) -> None:
     """Bring the database's schema to a revision."""
-    with serving.database_url(_settings()) as url:
+    settings = _settings()
+    with _clearly(), serving.database_url(settings) as url:
         serving.migrate(url, revision)
 
 
@@ -156,7 +181,8 @@ def verify(
             err.print("[red]A head is `seq:hash`, the hash being 64 hex digits.[/red]")
             raise typer.Exit(2)
         kept = (int(seq), digest.lower())
-    with serving.database_url(_settings()) as url:
+    settings = _settings()
+    with _clearly(), serving.database_url(settings) as url:
         report = asyncio.run(prove(url, kept))
     if report.faults:
         for fault in report.faults:

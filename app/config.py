@@ -1,9 +1,29 @@
 """Settings, read once from the environment (`KOMEK_*`)."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@]*)(:\d{1,5})?")
+
+
+def _postgresql(url: str) -> str | None:
+    """The URL where it can be one; it holds a password and is never repeated."""
+    if not url:
+        return None
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
+        raise ValueError("KOMEK_DATABASE_URL must begin with postgresql://")
+    hosts = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        raise ValueError(
+            "KOMEK_DATABASE_URL must be postgresql://user:password@host:port,host:port/database; "
+            "characters such as / and @ in the password are written as %2F and %40"
+        )
+    return url
 
 
 @dataclass(frozen=True)
@@ -44,21 +64,30 @@ class Settings:
                 raise ValueError(f"KOMEK_{name} must lie between {least:g} and {most:g}")
             return value
 
+        def whole(name: str, default: int, least: int, most: int) -> int:
+            value = number(name, default, least, most)
+            if value != int(value):
+                raise ValueError(f"KOMEK_{name} must be a whole number")
+            return int(value)
+
+        level = (env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower()
+        if level not in _LEVELS:
+            raise ValueError(f"KOMEK_LOG_LEVEL must be one of {', '.join(_LEVELS)}")
         return cls(
             host=env.get("KOMEK_HOST") or cls.host,
-            port=int(number("PORT", cls.port, 0, 65535)),
+            port=whole("PORT", cls.port, 0, 65535),
             data_dir=Path(env.get("KOMEK_DATA_DIR") or cls.data_dir),
-            database_url=env.get("KOMEK_DATABASE_URL") or None,
-            workers=int(number("WORKERS", cls.workers, 1, 64)),
-            pool_size=int(number("POOL_SIZE", cls.pool_size, 2, 200)),
+            database_url=_postgresql(env.get("KOMEK_DATABASE_URL", "").strip()),
+            workers=whole("WORKERS", cls.workers, 1, 64),
+            pool_size=whole("POOL_SIZE", cls.pool_size, 2, 200),
             pool_wait=number("POOL_WAIT", cls.pool_wait, 0.1, 60),
             statement_timeout=number("STATEMENT_TIMEOUT", cls.statement_timeout, 1, 600),
             lock_timeout=number("LOCK_TIMEOUT", cls.lock_timeout, 1, 600),
-            body_limit=int(number("BODY_LIMIT", cls.body_limit, 1024, 1 << 30)),
+            body_limit=whole("BODY_LIMIT", cls.body_limit, 1024, 1 << 30),
             body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
-            offer_days=int(number("OFFER_DAYS", cls.offer_days, 1, 90)),
+            offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
-            log_level=(env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower(),
+            log_level=level,
         )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from fastapi import Depends, Request
@@ -91,6 +92,25 @@ _REFUSED = (DBAPIError, asyncpg.PostgresError, PoolTimeout, *_LOST)
 _RETRY = {"Retry-After": "1"}
 
 
+_ELSEWHERE = (
+    *_LOST,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+
+_found: dict[str, str] = {}
+"""Of each URL the host that was the primary last: not every look waits for one that is dead."""
+
+
+def _dsns(url: str) -> list[str]:
+    """The URL, once for each host that it names."""
+    parts = urlsplit(url.replace("postgresql+asyncpg://", "postgresql://", 1))
+    user, at, hosts = parts.netloc.rpartition("@")
+    found = [parts._replace(netloc=user + at + host).geturl() for host in hosts.split(",")]
+    return sorted(found, key=lambda dsn: dsn != _found.get(url))
+
+
 def _driver(connection: AsyncConnection) -> Any:
     """The asyncpg connection of a connection."""
     assert connection.sync_connection is not None
@@ -121,10 +141,6 @@ class Direct:
     async def run(self, tx: AsyncConnection, values: Mapping[str, Any]) -> None:
         """For its effect alone."""
         await _driver(tx).execute(self._sql, *[values[n] for n in self._names])
-
-
-def _dsn(url: str) -> str:
-    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +177,26 @@ def _together(sql: str) -> Direct:
 
 
 async def connect(url: str, settings: dict[str, str], *, within: float = 10) -> Any:
-    """One connection outside the pool. `url` may name several hosts; the primary is found."""
-    return await asyncpg.connect(
-        _dsn(url),
-        server_settings=settings,
-        target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
-        timeout=within,
-    )
+    """One connection outside the pool. `url` may name several hosts; the primary is found.
+
+    Each host has its share of the time, so that one that is silent does not hide the others.
+    """
+    dsns = _dsns(url)
+    for left, dsn in enumerate(dsns, 1 - len(dsns)):
+        try:
+            connection = await asyncpg.connect(
+                dsn,
+                server_settings=settings,
+                target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+                timeout=within / len(dsns),
+            )
+        except _ELSEWHERE:
+            if left == 0:
+                raise
+        else:
+            _found[url] = dsn
+            return connection
+    raise AssertionError("a URL names one host at least")
 
 
 class Database:

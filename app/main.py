@@ -71,7 +71,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ]
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
+        stopping.follow_supervisor()
         tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
+        tasks.append(asyncio.create_task(chores.count_pool(database)))
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ from app.main import create_app
 Document = dict[str, Any]
 
 _EVERYWHERE = ("x-request-id",)
+_UNKNOWN = ("not_found", "method_not_allowed", "http_error")
 _OURS = ("etag", "location", "link", "retry-after", "idempotency-replayed", "content-disposition")
 
 
@@ -78,7 +79,7 @@ def hold_to_contract(response: httpx.Response) -> None:
         # Nothing of the document: all that may come is a refusal in the usual form.
         if path.startswith("/v1/"):
             assert problem, f"{where}, which the document does not know"
-            assert response.json()["code"] in ("not_found", "method_not_allowed"), where
+            assert response.json()["code"] in _UNKNOWN, where
         return
     where = f"{operation['operationId']}: {where}"
     answer = operation["responses"].get(str(response.status_code))

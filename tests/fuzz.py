@@ -147,7 +147,7 @@ def _fuzz(
     paths = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     # In a folder of its own: schemathesis leaves a cache and reports where it runs.
     return subprocess.run(
-        command, cwd=folder, env=env | hooks | {"PYTHONPATH": paths}, timeout=LONGEST, check=False
+        command, check=False, cwd=folder, env=env | hooks | {"PYTHONPATH": paths}, timeout=LONGEST
     ).returncode
 
 

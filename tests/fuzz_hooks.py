@@ -26,11 +26,11 @@ _OF_THE_WORLD = frozenset(
 )
 # Faults between fields, of cursors (opaque words of ours), and rules of texts and times for which
 # JSON Schema has no words (a year, two decimals, "not blank", "no space at either end").
-# `int_type`: to JSON Schema 3.0 is an integer; the exchange takes 3 alone, so that nobody takes a
-# quantity for a float.
+# `int_type`: to JSON Schema 3.0 is an integer; here 3 alone is, so that no quantity is a float.
 _BEYOND_SCHEMA = frozenset(
     {
-        "one_of", "before_from", "duplicate", "incomplete", "request_line_missing", "own_society",
+        "itself", "one_of", "before_from",
+        "duplicate", "incomplete", "request_line_missing", "own_society",
         "out_of_range", "not_later", "wrong_kind", "cursor_form", "null", "int_type",
         "decimal_max_places", "instant_range", "date_range", "text_blank", "reference_form",
         "value_error",
@@ -38,18 +38,18 @@ _BEYOND_SCHEMA = frozenset(
 )  # fmt: skip
 
 
-def _is_positive(case: "Case[Any]") -> bool:
+def _is_positive(case: Case[Any]) -> bool:
     return case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
 
 
 @schemathesis.hook
-def filter_case(context: HookContext, case: "Case[Any]") -> bool:
+def filter_case(context: HookContext, case: Case[Any]) -> bool:
     """Spare the clients whose keys this very run calls with."""
     return (case.path_parameters or {}).get("id") not in WORLD["own"]
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: "Case[Any]", kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Let calls that fit the schema meet objects that exist, and each be a call of its own."""
     if not _is_positive(case):
         return
@@ -80,7 +80,7 @@ def _with_known(value: Any) -> Any:
 
 
 @schemathesis.check
-def refused_for_a_reason(context: CheckContext, response: Response, case: "Case[Any]") -> None:
+def refused_for_a_reason(context: CheckContext, response: Response, case: Case[Any]) -> None:
     """A call that fits the schema is refused as malformed only where no schema can tell why."""
     if not _is_positive(case) or response.status_code != 422:
         return

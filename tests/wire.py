@@ -83,7 +83,9 @@ class Wire:
         content = b""
         if method != "HEAD" and status not in (204, 304):
             content = await reader.readexactly(int(headers.get("content-length", 0)))
-        if headers.get("connection", "").lower() == "close":
+        endless = "transfer-encoding" in headers
+        if endless or headers.get("connection", "").lower() == "close":
+            # A stream has no end: its head is the answer.
             await self.close()
         return Answer(status, headers, content)
 

@@ -240,6 +240,7 @@ async def stream_events(
     last_event_id: Annotated[
         str | None,
         Header(
+            alias="Last-Event-ID",
             max_length=40,
             description="The last `id` that you handled. An EventSource sends it by itself when "
             "it connects again: nothing is missed and nothing comes twice.",

@@ -14,6 +14,7 @@ from app.db import Database
 from app.deployments import manifests
 from app.errors import AppError
 from app.offers import actions as offers
+from app.service import metrics
 
 log = structlog.get_logger()
 
@@ -37,6 +38,13 @@ CHORES = (
     Chore("forget_answers", 600.0, _forget_answers),
     Chore("erase_manifests", 600.0, manifests.erase_due),
 )
+
+
+async def count_pool(database: Database) -> None:
+    """Keep the figures of this process's pool fresh, whichever worker tells them."""
+    while True:
+        metrics.count_pool(database)
+        await asyncio.sleep(1)
 
 
 async def run(database: Database, chore: Chore) -> None:

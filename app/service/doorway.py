@@ -25,6 +25,8 @@ _ALWAYS = [
 ]
 # What a society may see is not for shared caches; its own may keep it and ask by ETag.
 _PRIVATE = (b"cache-control", b"private, no-cache")
+# Whatever a caller calls its method, there are only so many time series.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -45,64 +47,93 @@ class Doorway:
         started = perf_counter()
         status = 500
 
+        body = _Body(scope, receive, self._limit, self._timeout)
+
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_headers(scope, status, request_id)]
+                added = _headers(scope, request_id)
+                if not await body.is_here() and not _closes(message):
+                    added.append((b"connection", b"close"))
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(scope, receive), send_on)
+            await self._app(scope, body.receive, send_on)
         finally:
             seconds = perf_counter() - started
             route = _template(scope)
-            REQUESTS.labels(scope["method"], route, str(status)).observe(seconds)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            REQUESTS.labels(method, route, str(status)).observe(seconds)
             if scope["path"] not in _QUIET:
                 _tell(scope, route, status, seconds, request_id)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive` that refuses a body that is too large, or does not arrive in time.
 
-        Counted while it arrives, since a chunked body does not tell its length: a body of 200 MB
-        that is read first and measured then takes the worker to 600 MB.
-        """
-        arrived = 0
-        complete = False
-        deadline: float | None = None
+class _Body:
+    """The body of a request, refused where it is too large or does not arrive in time.
 
-        async def bounded() -> Message:
-            nonlocal arrived, complete, deadline
-            if complete:
-                return await receive()
-            if deadline is None:
-                deadline = asyncio.get_running_loop().time() + self._timeout
-                if _told_length(scope) > self._limit:
-                    raise self._too_large()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise AppError(
-                    "body_timeout",
-                    f"The body did not arrive within {self._timeout:g} seconds.",
-                    headers={"Connection": "close"},
-                ) from None
-            arrived += len(message.get("body", b""))
-            if arrived > self._limit:
-                raise self._too_large()
-            complete = message["type"] != "http.request" or not message.get("more_body")
-            return message
+    Counted while it arrives, since a chunked body does not tell its length: a body of 200 MB
+    that is read first and measured then takes the worker to 600 MB.
+    """
 
-        return bounded
-
-    def _too_large(self) -> AppError:
-        return AppError(
-            "body_too_large",
-            f"The limit is {self._limit} bytes.",
-            # The rest of the body is not read: the connection cannot serve another request.
-            headers={"Connection": "close"},
+    def __init__(self, scope: Scope, receive: Receive, limit: int, timeout: float) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._limit = limit
+        self._timeout = timeout
+        self._deadline: float | None = None
+        self._arrived = 0
+        self._refused = False
+        self._complete = not any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in scope["headers"]
         )
+
+    async def receive(self) -> Message:
+        """The next part of the body; raises 413 and 408."""
+        if self._complete:
+            return await self._receive()
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._timeout
+            if _told_length(self._scope) > self._limit:
+                raise self._refusal("body_too_large", f"The limit is {self._limit} bytes.")
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._refusal(
+                "body_timeout", f"The body did not arrive within {self._timeout:g} seconds."
+            ) from None
+        self._arrived += len(message.get("body", b""))
+        if self._arrived > self._limit:
+            raise self._refusal("body_too_large", f"The limit is {self._limit} bytes.")
+        self._complete = message["type"] != "http.request" or not message.get("more_body")
+        return message
+
+    async def is_here(self) -> bool:
+        """Wait for the rest of a body that the answer does not need; False where to give it up.
+
+        Without it a connection that was answered (401, 404) could trickle its body for ever.
+        Closing at once would cut the answer off for a caller that is still sending.
+        """
+        if any(name == b"expect" for name, _ in self._scope["headers"]) and not self._arrived:
+            return self._complete
+        while not (self._complete or self._refused):
+            try:
+                await self.receive()
+            except AppError:
+                return False
+        return self._complete
+
+    def _refusal(self, code: str, detail: str) -> AppError:
+        self._refused = True
+        # The rest of the body is not read: the connection cannot serve another request.
+        return AppError(code, detail, headers={"Connection": "close"})
+
+
+def _closes(message: Message) -> bool:
+    return any(name.lower() == b"connection" for name, _ in message["headers"])
 
 
 def _request_id(scope: Scope) -> str:
@@ -121,7 +152,7 @@ def _told_length(scope: Scope) -> int:
     return 0
 
 
-def _headers(scope: Scope, status: int, request_id: str) -> list[tuple[bytes, bytes]]:
+def _headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-request-id", request_id.encode()), *_ALWAYS]
     if scope["path"].startswith("/v1/"):
         headers.append(_PRIVATE)

@@ -5,10 +5,12 @@ With several workers each counts for itself; `prometheus_client` adds them up fr
 """
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.db import Database
 from app.errors import AppError
@@ -33,10 +35,23 @@ POOL = Gauge(
 
 async def exposed(database: Database) -> bytes:
     """What `/metrics` shows. The database's figures are asked for now; it may be out of reach."""
+    count_pool(database)
+    return _counted() + generate_latest(await _looked_up(database))
+
+
+def count_pool(database: Database) -> None:
+    """Note how the pool of this process is; whichever worker is asked tells of all."""
     pool: Any = database.engine.pool
     POOL.labels("in_use").set(pool.checkedout())
     POOL.labels("idle").set(pool.checkedin())
-    return _counted() + generate_latest(await _looked_up(database))
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Workers that were killed and replaced have no connections any more."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = re.sub(r".*_(\d+)\.db", r"\1", file.name)
+        if not Path(f"/proc/{pid}").exists():
+            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
 
 
 def _counted() -> bytes:
@@ -46,6 +61,7 @@ def _counted() -> bytes:
         registry.register(POOL)
         return generate_latest(registry)
     registry = CollectorRegistry()
+    _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
 

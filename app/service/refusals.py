@@ -127,4 +127,8 @@ async def _ours(request: Request, error: Exception) -> Response:
     request_id = _request_id(request)
     log.error("internal_error", exc_info=error, request_id=request_id, path=request.url.path)
     detail = "Something went wrong on our side; nothing was changed."
-    return AppError("internal_error", detail).response(request_id)
+    response = AppError("internal_error", detail).response(request_id)
+    # This answer is written outside of the doorway, which names the request everywhere else.
+    if request_id:
+        response.headers["X-Request-Id"] = request_id
+    return response

@@ -1,6 +1,7 @@
 """The HTTP server: uvicorn, with a deadline for the head of a request."""
 
 import asyncio
+import uuid
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -38,10 +39,12 @@ class Patient(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP in the form of every other error; uvicorn's own is plain text."""
-        body = AppError("http_error", "The request is not well-formed HTTP.").document()
+        request_id = uuid.uuid4().hex
+        body = AppError("http_error", "The request is not well-formed HTTP.").document(request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +75,32 @@ def database_url(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    postgres = embedded.EmbeddedPostgres(settings.data_dir)
+    try:
+        postgres = embedded.EmbeddedPostgres(settings.data_dir)
+    except OSError as error:
+        raise embedded.EmbeddedRefused(f"KOMEK_DATA_DIR cannot be used: {error}") from error
     postgres.start()
     try:
         yield postgres.url
     finally:
-        postgres.stop()
+        with _undisturbed():
+            postgres.stop()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals do not interrupt the stop of the database: it is bounded, and must not stay half."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # A service that has stopped ends now; a late signal must not make it look killed.
+            if handler is not _leave:
+                signal.signal(number, handler)
 
 
 def in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -128,11 +149,7 @@ def _metrics_folder(settings: Settings) -> Iterator[None]:
     if settings.workers == 1:
         yield
         return
-    folder = settings.data_dir / "metrics"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    try:
+    # Of this service alone: several may run in one data directory, or in none that can be written.
+    with tempfile.TemporaryDirectory(prefix="komek-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

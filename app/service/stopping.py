@@ -1,6 +1,7 @@
 """The graceful stop: `/readyz` fails first, so that no new request is sent here; then the rest."""
 
 import asyncio
+import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
@@ -8,7 +9,27 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
+
+log = structlog.get_logger()
+
+
+def follow_supervisor() -> None:
+    """Stop where the process that supervises the workers was killed.
+
+    Workers that live on would hold the port against the service that is started next.
+    """
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_reader(supervisor.sentinel)
+            log.error("supervisor_gone")
+            signal.raise_signal(signal.SIGTERM)
+
+        loop.add_reader(supervisor.sentinel, stop)
 
 
 def drain_first(app: FastAPI, seconds: float, end_streams: Callable[[], None]) -> None:

@@ -1,0 +1,128 @@
+"""The logs: structured, joined by request ids, without keys and without names of people."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.embedded import EmbeddedPostgres
+from tests.processes import Running, make_client, make_database, run_sql, running
+from tests.world import System, done, from_pool, people, refused
+
+NAME = "Aygün Example-Person"
+SECRET = "very-private-note"
+
+
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres) -> str:
+    return make_database(postgres, "logs")
+
+
+@pytest.fixture(scope="module")
+def child(url: str, scratch: Path) -> Iterator[Running]:
+    """A service that logs all that it logs by default."""
+    with running(scratch / "logs.log", KOMEK_DATABASE_URL=url, KOMEK_LOG_LEVEL="info") as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def two(child: Running, url: str) -> AsyncIterator[tuple[System, System]]:
+    """Türkiye's and Azerbaijan's systems."""
+    opened = []
+    for society in ("TUR", "AZE"):
+        headers = {"Authorization": f"Bearer {await make_client(url, society)}"}
+        opened.append(httpx.AsyncClient(base_url=child.url, headers=headers, timeout=60))
+    yield System("TUR", opened[0]), System("AZE", opened[1])
+    for http in opened:
+        await http.aclose()
+
+
+def lines(service: Running) -> list[dict[str, Any]]:
+    """Every line of the log, each of which must be a JSON object."""
+    return [json.loads(line) for line in service.lines().splitlines()]
+
+
+async def test_every_line_is_json_and_tells_of_a_request_by_its_id(
+    child: Running, two: tuple[System, System]
+) -> None:
+    _, aze = two
+    answer = await aze.http.get("/v1/me", headers={"X-Request-Id": "order-4711.a"})
+    assert answer.headers["x-request-id"] == "order-4711.a"
+    told = [line for line in lines(child) if line.get("request_id") == "order-4711.a"]
+    assert len(told) == 1
+    wanted = {"event": "request", "method": "GET", "route": "/v1/me", "status": 200}
+    assert wanted.items() <= told[0].items()
+    assert told[0]["society"] == "AZE"
+    assert {"timestamp", "level", "milliseconds", "client"} <= told[0].keys()
+
+
+@pytest.mark.parametrize(
+    "given", ["short", "x" * 65, "with space 123", 'a"b{}<script>', "ключ-1234567"]
+)
+async def test_a_request_id_that_is_no_plain_word_is_replaced(
+    child: Running, two: tuple[System, System], given: str
+) -> None:
+    answer = await two[1].http.get("/v1/me", headers={b"X-Request-Id": given.encode()})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert given not in child.lines()
+
+
+async def test_problems_name_the_request(child: Running, two: tuple[System, System]) -> None:
+    answer = await two[1].http.get("/v1/stock/x", headers={"X-Request-Id": "problem-1234"})
+    assert answer.json()["request_id"] == "problem-1234"
+
+
+async def test_an_error_of_ours_is_told_without_names_bodies_or_keys(
+    child: Running, two: tuple[System, System], url: str, postgres: EmbeddedPostgres
+) -> None:
+    tur, aze = two
+    request = await tur.request(people(5), notes=SECRET)
+    offer = await aze.offer(request, from_pool(request, await aze.pool(5), 5))
+    await tur.accept(offer)
+    deployment = await aze.deploy(offer, 5)
+    path = f"/v1/deployments/{deployment['id']}/manifest"
+    manifest = {"people": [{"name": NAME, "role": "medic", "languages": ["az"]}]}
+    done(await aze.put(path, manifest), 201)
+    # The database refuses the row and quotes it; nothing in the code foresees this constraint.
+    strange = "ADD CONSTRAINT strange CHECK (false) NOT VALID"
+    await asyncio.to_thread(run_sql, url, f"ALTER TABLE manifests {strange}", "SELECT 1")
+    try:
+        answer = await aze.put(path, manifest, X_Request_Id="broken-123456")
+    finally:
+        drop = "ALTER TABLE manifests DROP CONSTRAINT strange"
+        await asyncio.to_thread(run_sql, url, drop, "SELECT 1")
+    refused(answer, 500, "internal_error")
+    assert "strange" not in answer.text
+    told = next(
+        line
+        for line in lines(child)
+        if line["event"] == "internal_error" and line["request_id"] == "broken-123456"
+    )
+    assert "CheckViolation" in json.dumps(told["exception"]), "the operator learns what it was"
+    malformed = await aze.http.put(
+        path, content=f'{{"people": "{NAME}"', headers={"content-type": "application/json"}
+    )
+    refused(malformed, 422, "malformed_json")
+    refused(await aze.put(path, {"people": [{"name": [NAME]}]}), 422, "invalid_input")
+    forged = aze.http.headers["authorization"][:-1] + "0"
+    await aze.http.get("/v1/me", headers={"Authorization": forged})
+    await aze.http.get("/v1/stock", params={"item": SECRET})
+    log = child.lines()
+    for secret in ("Example-Person", "Ayg", SECRET):
+        assert secret not in log
+    for system in two:
+        key = system.http.headers["authorization"].removeprefix("Bearer ")
+        assert key not in log
+        assert key[12:] not in log
+    assert forged.removeprefix("Bearer ") not in log
+    # The database keeps a log too, in the operator's hands as well.
+    history = (postgres.cluster / "server.log").read_text(encoding="utf-8", errors="replace")
+    assert "violates check constraint" in history
+    assert "Example-Person" not in history
+    assert "Failing row" not in history
