@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from app.client.exchange import Exchange
 from app.client.following import Heard
 from app.connector.handing import CommandFailed, ToCommand, ToFile, follow, read_cursor
 from app.connector.settings import Misused
@@ -188,6 +189,23 @@ async def test_rows_that_are_refused_are_told_by_their_number_in_the_file(
         ]
     assert len(await published(aze, word)) == 38
     assert desk.waiting() == [], "it was sent: what is wrong is in the file"
+
+
+async def test_what_was_exported_as_a_workbook_is_pushed_and_changes_nothing(
+    desk: Desk, service: Service, aze: System
+) -> None:
+    if "/v1/my/volunteers/export" not in service.app.openapi()["paths"]:
+        pytest.skip("the service has no exports yet")
+    pool = await aze.pool(5)
+    async with Exchange(desk.url, desk.key) as exchange:
+        with (desk.folder / "volunteers.xlsx").open("wb") as file:
+            await exchange.export_volunteers("xlsx", file)
+    code, said = await desk.run("push", "volunteers.xlsx", "--dry-run")
+    assert (code, "Nothing was changed" in said, " 0 changed" in said) == (0, True, True), said
+    assert desk.waiting() == []
+    code, said = await desk.run("push", "volunteers.xlsx", "--mode", "replace")
+    assert (code, " 0 created, 0 changed" in said, " 0 withdrawn" in said) == (0, True, True), said
+    assert await aze.own_pool(pool) == pool
 
 
 async def test_a_file_that_the_exchange_does_not_take_waits_to_be_dropped(

@@ -264,7 +264,7 @@ class Society(TypedDict):
     role: Role
 
 
-class RowError(TypedDict):
+class RowFault(TypedDict):
     """One fault of a row of an imported file."""
 
     row: int
@@ -291,7 +291,7 @@ class ImportReport(TypedDict):
     withdrawn: int
     refused: int
     errors_total: int
-    errors: list[RowError]
+    errors: list[RowFault]
     kept_reserved_total: int
     kept_reserved: list[KeptReserved]
     notes: list[str]

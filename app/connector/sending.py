@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.client.errors import Refused, Unreachable
 from app.client.exchange import Exchange
-from app.client.shown import RowError
+from app.client.shown import RowFault
 from app.connector.outbox import Entry, Outbox
 
 _FINAL = frozenset({409, 413, 415, 422})
@@ -45,7 +45,7 @@ class Sum:
         return cls(*total)
 
 
-def faults(entry: Entry) -> Iterator[RowError]:
+def faults(entry: Entry) -> Iterator[RowFault]:
     """The rows that were refused, by their number in the file."""
     for report in entry.reports():
         yield from report["errors"]
