@@ -21,7 +21,7 @@ from app.db import Database
 from app.errors import AppError, Fault, invalid
 from app.idempotency import Answer, Overtaken
 from app.json_text import MalformedJson, load
-from app.pages import KeptApart, etag
+from app.pages import FromFile, KeptApart, etag
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -65,24 +65,31 @@ class Exchange(APIRoute):
             body = await request.body()
             if has_body:
                 _parse(request, body)
-            for attempt in range(_TRIES):
-                try:
-                    return await _write(request, database, inner, body)
-                except Overtaken:
-                    # A twin committed first; the next round finds and replays its answer.
-                    continue
-                except AppError as error:
-                    # Deadlocks are avoided by a fixed order of locks; should one happen all the
-                    # same, nothing was changed and the call can simply run again.
-                    if error.code != "busy" or attempt == _TRIES - 1 or not _deadlock(error):
-                        raise
-            raise AppError(
-                "busy",
-                "The call was overtaken too often.",
-                headers={"Retry-After": "1"},
-            )
+            call = idempotency.call_digest(request.method, request.url.path, body)
+            return await attempts(request, database, inner, call)
 
         return handle
+
+
+async def attempts(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
+    """Run a writing call in a transaction; again where another was in its way. `call` is what makes
+    two calls the same, for the Idempotency-Key."""
+    for attempt in range(_TRIES):
+        try:
+            return await _write(request, database, inner, call)
+        except Overtaken:
+            # A twin committed first; the next round finds and replays its answer.
+            continue
+        except AppError as error:
+            # Deadlocks are avoided by a fixed order of locks; should one happen all the
+            # same, nothing was changed and the call can simply run again.
+            if error.code != "busy" or attempt == _TRIES - 1 or not _deadlock(error):
+                raise
+    raise AppError(
+        "busy",
+        "The call was overtaken too often.",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _deadlock(error: AppError) -> bool:
@@ -90,14 +97,13 @@ def _deadlock(error: AppError) -> bool:
     return type(cause).__name__ in {"DeadlockDetectedError", "SerializationError"}
 
 
-async def _write(request: Request, database: Database, inner: Handler, body: bytes) -> Response:
+async def _write(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
     key = _idempotency_key(request)
     if key is None:
         async with database.transaction() as tx:
             request.state.connection = tx
             return await inner(request)
     client = request.state.caller.client
-    call = idempotency.call_digest(request.method, request.url.path, body)
     try:
         async with database.transaction() as tx:
             request.state.connection = tx
@@ -185,6 +191,8 @@ def _unless_known(request: Request, response: Response) -> Response:
     if tag is None or wanted is None or response.status_code != 200:
         return response
     if wanted.strip() == "*" or tag in _tags(wanted):
+        if isinstance(response, FromFile):
+            response.file.close()
         return Response(status_code=304, headers={"ETag": tag})
     return response
 

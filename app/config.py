@@ -41,6 +41,9 @@ class Settings:
     lock_timeout: float = 10.0
     body_limit: int = 1_048_576
     body_timeout: float = 20.0
+    import_limit: int = 100 * 1_048_576
+    import_rows: int = 500_000
+    import_timeout: float = 600.0
     key_cache: float = 2.0
     offer_days: int = 7
     drain: float = 1.0
@@ -85,6 +88,9 @@ class Settings:
             lock_timeout=number("LOCK_TIMEOUT", cls.lock_timeout, 1, 600),
             body_limit=whole("BODY_LIMIT", cls.body_limit, 1024, 1 << 30),
             body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
+            import_limit=int(number("IMPORT_LIMIT", cls.import_limit, 1024, 1 << 32)),
+            import_rows=int(number("IMPORT_ROWS", cls.import_rows, 1, 5_000_000)),
+            import_timeout=number("IMPORT_TIMEOUT", cls.import_timeout, 1, 7200),
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),

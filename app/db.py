@@ -99,6 +99,12 @@ _ELSEWHERE = (
     asyncpg.TargetServerAttributeNotMatched,
 )
 
+# A change finds its rows by their keys, so that one plan serves for every value. Left to itself,
+# PostgreSQL plans our widest statements anew at each call, which is two fifths of its work for an
+# offer (docs/decisions/0010). Reading has no transaction, and plans with the values: a `LIMIT` that
+# is not known then makes it sort whole tables.
+_BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+
 _found: dict[str, str] = {}
 """Of each URL the host that was the primary last: not every look waits for one that is dead."""
 
@@ -244,14 +250,27 @@ class Database:
         """
         try:
             async with self.engine.connect() as connection:
-                driver = _driver(connection)
+                is_ended = False
                 try:
-                    async with driver.transaction():
+                    await _driver(connection).execute(_BEGIN)
+                    try:
                         yield connection
+                    except Exception:
+                        await _driver(connection).execute("ROLLBACK")
+                        is_ended = True
+                        raise
+                    ended = await _driver(connection).execute("COMMIT")
+                    is_ended = True
+                    if ended != "COMMIT":
+                        # So PostgreSQL answers where a statement failed and its error was passed
+                        # over: the caller must not be told that anything was done.
+                        raise RuntimeError("a statement failed unheard; nothing was committed")
                 finally:
-                    # A call that was cancelled in the middle of its rollback: the next one must
-                    # not find itself inside its transaction.
-                    if driver.is_in_transaction() and connection.sync_connection is not None:
+                    # Cancelled, or failed at BEGIN, ROLLBACK or COMMIT: what the driver says of the
+                    # state is not to be trusted then, and the connection is given up, which ends
+                    # its transaction. Otherwise the next call on it would be a savepoint within
+                    # that transaction, and be told that it is committed when nothing is.
+                    if not is_ended and connection.sync_connection is not None:
                         connection.sync_connection.invalidate()
         except _REFUSED as error:
             raise refusal(error) from error
@@ -287,6 +306,34 @@ def refusal(error: BaseException) -> BaseException:
     if isinstance(driver, _OUT_OF_REACH) or isinstance(error, InterfaceError | OperationalError):
         return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
     return error
+
+
+_ALLOW = text("""
+SELECT set_config('statement_timeout', :milliseconds, true),
+       set_config('lock_timeout', :milliseconds, true),
+       set_config('idle_in_transaction_session_timeout', :milliseconds, true),
+       set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'auto', true)
+""")
+
+
+async def allow(tx: AsyncConnection, seconds: float) -> None:
+    """Let the statements of this transaction take more time and memory than a usual call's.
+
+    They are planned for their own values again: they go through thousands of rows.
+    """
+    await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
+
+
+@asynccontextmanager
+async def savepoint(tx: AsyncConnection) -> AsyncIterator[None]:
+    """A part of a transaction that is taken back alone when anything is raised in it."""
+    await _driver(tx).execute("SAVEPOINT part")
+    try:
+        yield
+    except Exception:
+        await _driver(tx).execute("ROLLBACK TO SAVEPOINT part")
+        raise
+    await _driver(tx).execute("RELEASE SAVEPOINT part")
 
 
 async def _connection(request: Request) -> AsyncConnection:

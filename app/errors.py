@@ -124,7 +124,10 @@ CODES: dict[str, Problem] = {
         413, "The body is too large", "Send less in one call; the limit is in `detail`."
     ),
     "unsupported_media_type": Problem(
-        415, "Not JSON", "Send the body as `Content-Type: application/json`, in UTF-8."
+        415,
+        "The body is of another type",
+        "Send JSON as `Content-Type: application/json`, in UTF-8; a file to import under its own "
+        "type, as `detail` tells.",
     ),
     "body_timeout": Problem(
         408,
@@ -141,6 +144,17 @@ CODES: dict[str, Problem] = {
         422,
         "The body is not JSON as the exchange reads it",
         "UTF-8, no duplicate keys, no NaN or Infinity, no number out of range, at most 64 levels.",
+    ),
+    "unreadable_file": Problem(
+        422,
+        "The file cannot be read",
+        "`errors` tells the row, the column and the reason. Nothing was changed.",
+    ),
+    "import_refused": Problem(
+        422,
+        "Rows are at fault, and all or nothing was asked",
+        "`errors` tells each row at fault, its field and the reason. Nothing was changed. Correct "
+        "them, or leave out `all_or_nothing`: then the good rows go in.",
     ),
     "unknown_reference": Problem(
         422,

@@ -69,6 +69,11 @@ def _one_line(value: str) -> str:
     # A reference comes back in a path; these two would be resolved away on the journey.
     if value in {".", ".."}:
         raise PydanticCustomError("reference_form", "A reference cannot be `.` or `..`.")
+    if value in {"import", "export"}:
+        # `GET /v1/my/stock/export` gives the file, so that no lot of this name could be read.
+        raise PydanticCustomError(
+            "reference_form", "A reference cannot be `import` or `export`: these are addresses."
+        )
     if "/" in value or "\\" in value:
         raise PydanticCustomError("reference_form", "A reference holds no slash.")
     return value
@@ -191,3 +196,18 @@ _LETTERS = str.maketrans(
         "і": "и",
     }
 )
+
+
+_MESSAGES = {
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field; check its spelling.",
+    "value_error": "This is not acceptable.",
+}
+
+
+def said(kind: str, message: str) -> str:
+    """The reason of a refused field in plain words, from what the validator says."""
+    if kind == "value_error":
+        return "This must be " + message.removeprefix("Value error, ") + "."
+    text = _MESSAGES.get(kind, message)
+    return text.replace("Input should", "This should").removesuffix(".") + "."

@@ -29,12 +29,17 @@ from app.requests import api as requests
 from app.service import chores, docs, logs, openapi, operations, refusals, stopping
 from app.service.doorway import Doorway
 from app.stock import api as stock
+from app.stock import bulk as stock_bulk
+from app.uploads import Upload
 from app.volunteers import api as volunteers
+from app.volunteers import bulk as volunteers_bulk
 
 ROOMS = (
     access,
     catalogue,
+    stock_bulk,
     stock,
+    volunteers_bulk,
     volunteers,
     emergencies,
     requests,
@@ -97,7 +102,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     application.state.settings = settings
     application.state.stopping = False
     application.add_middleware(
-        Doorway, body_limit=settings.body_limit, body_timeout=settings.body_timeout
+        Doorway,
+        body_limit=settings.body_limit,
+        body_timeout=settings.body_timeout,
+        uploads={
+            route.path: (settings.import_limit, settings.import_timeout)
+            for route in routes()
+            if isinstance(route, Upload)
+        },
     )
     refusals.register(application)
     for room in ROOMS:

@@ -1,17 +1,19 @@
 """Lists: pages of 1 to 200, cursors, and single documents with their ETag."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import IO, Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from app.errors import invalid
 from app.fields import Shown
@@ -128,6 +130,22 @@ class KeptApart(Response):
     """An answer with a secret in it: `kept` is what may be stored for a repeated call."""
 
     kept: bytes
+
+
+class FromFile(StreamingResponse):
+    """An answer that is read from an open file, which is closed with it."""
+
+    def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        self.file = file
+        super().__init__(self._blocks(), media_type=media_type, headers=headers)
+
+    async def _blocks(self) -> AsyncIterator[bytes]:
+        while block := await asyncio.to_thread(self.file.read, 65_536):
+            yield block
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.file:
+            await super().__call__(scope, receive, send)
 
 
 def single(

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from app.service import logs
+from bench.bulk import of_a_stock_list
 from bench.contention import from_one_lot
 from bench.growth import latency_as_it_grows
 from bench.load import Strange
@@ -11,10 +12,11 @@ from bench.memory import of_a_worker
 from bench.report import Measured, machine, table
 from bench.scale import FULL, QUICK
 from bench.stage import stage
+from bench.stream import of_listeners
 from bench.throughput import against_the_floor
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory")
+NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "stream", "bulk")
 
 
 def main() -> int:
@@ -37,6 +39,11 @@ def main() -> int:
                 measured += latency_as_it_grows(there, scale)
             if "memory" in names:
                 measured += of_a_worker(there, scale)
+            if "stream" in names:
+                measured += of_listeners(there, scale)
+            # Last, because its records take the sealer some time.
+            if "bulk" in names:
+                measured += of_a_stock_list(there, scale)
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)
         return 2

@@ -51,7 +51,7 @@ def of_a_worker(stage: Stage, scale: Scale) -> list[Measured]:
         Measured(
             f"Memory of a worker over {done:,} requests, at its highest",
             _peak_mb(service.pid),
-            f"four searches and pages of the feed to one offer; {_now_mb(service.pid):.0f} MB at "
+            f"four searches and pages of the feed to one offer; {now_mb(service.pid):.0f} MB at "
             "the end",
             most=_MOST_MB,
             unit=" MB",
@@ -124,7 +124,7 @@ def _peak_mb(pid: int) -> float:
     return _status_mb(pid, "VmHWM")
 
 
-def _now_mb(pid: int) -> float:
+def now_mb(pid: int) -> float:
     return _status_mb(pid, "VmRSS")
 
 

@@ -19,7 +19,30 @@ class Scale:
     warm_up: float
     requests: int
     body: int
+    import_lots: int
+    imports: int
+    stream_seconds: float
 
 
-FULL = Scale(LARGE, rounds=9, seconds=3.0, warm_up=3.0, requests=100_000, body=1_000_000_000)
-QUICK = Scale(MIDDLING, rounds=3, seconds=0.6, warm_up=0.5, requests=2_000, body=50_000_000)
+FULL = Scale(
+    LARGE,
+    rounds=9,
+    seconds=3.0,
+    warm_up=3.0,
+    requests=100_000,
+    body=1_000_000_000,
+    import_lots=100_000,
+    imports=3,
+    stream_seconds=20.0,
+)
+QUICK = Scale(
+    MIDDLING,
+    rounds=3,
+    seconds=0.6,
+    warm_up=0.5,
+    requests=2_000,
+    body=50_000_000,
+    import_lots=10_000,
+    imports=1,
+    stream_seconds=3.0,
+)

@@ -3,8 +3,11 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
+from bench import alone
 from bench.load import Call, Plan, throw
 from bench.report import Measured
 from bench.scale import SMALL, Scale
@@ -16,19 +19,43 @@ _CLIENTS = 16
 def against_the_floor(stage: Stage, scale: Scale, names: Sequence[str]) -> list[Measured]:
     """Stock search, events and offers, as far as they are named."""
     database = stage.database(SMALL)
-    floor, service = stage.floor(database), stage.service(database)
+    contest = _Contest(
+        scale, database, stage.folder, stage.floor(database), stage.service(database)
+    )
     found = []
     if "stock" in names:
-        found.append(
-            _compared("Stock search, page of 50", 1.0, scale, floor, service, stock_pages(), False)
+        found += _compared(
+            "Stock search, page of 50", 1.0, contest, stock_pages(), alone.stock_script()
         )
     if "events" in names:
-        calls = event_pages(database)
-        found.append(_compared("Events, page of 50", 1.0, scale, floor, service, calls, False))
+        found += _compared(
+            "Events, page of 50",
+            1.0,
+            contest,
+            event_pages(database),
+            alone.events_script(database),
+        )
     if "offers" in names:
-        calls = depot_offers(database)
-        found.append(_compared("Offer of one line", 0.5, scale, floor, service, calls, True))
+        found += _compared(
+            "Offer of one line",
+            0.5,
+            contest,
+            depot_offers(database),
+            alone.offers_script(database),
+            writes=True,
+        )
     return found
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Who is measured, on what, and for how long."""
+
+    scale: Scale
+    database: Database
+    folder: Path
+    floor: Server
+    service: Server
 
 
 def stock_pages() -> list[Call]:
@@ -71,31 +98,46 @@ def offer(request: object, line: object, lot: object) -> Call:
 def _compared(
     name: str,
     least: float,
-    scale: Scale,
-    floor: Server,
-    service: Server,
+    contest: _Contest,
     calls: list[Call],
-    writes: bool,
-) -> Measured:
+    script: str,
+    writes: bool = False,
+) -> list[Measured]:
+    scale, service = contest.scale, contest.service
+
     def rate(server: Server, seconds: float) -> float:
         key = service.provider if writes else service.reader
         plan = Plan(server.port, calls, _CLIENTS, seconds, key=key, keyed=writes)
         return throw(plan).rate
 
-    for server in (floor, service):
+    def database_rate(seconds: float) -> float:
+        return alone.pgbench(contest.database, script, contest.folder, _CLIENTS, seconds)
+
+    for server in (contest.floor, service):
         rate(server, scale.warm_up)
-    pairs = []
+    database_rate(scale.warm_up)
+    rounds = []
     for n in range(scale.rounds):
         # First one and then the other goes first, so that neither always finds a warm machine.
-        order = (floor, service) if n % 2 == 0 else (service, floor)
+        order = (contest.floor, service) if n % 2 == 0 else (service, contest.floor)
         rates = {server.port: rate(server, scale.seconds) for server in order}
-        pairs.append((rates[floor.port], rates[service.port]))
-    ratios = [theirs / bare for bare, theirs in pairs]
-    bare, theirs = (median(p[i] for p in pairs) for i in (0, 1))
+        in_database = database_rate(scale.seconds)
+        rounds.append((rates[service.port], rates[contest.floor.port], in_database))
+    return [
+        _share(name, "the floor's throughput", [r[:2] for r in rounds], least),
+        _share(name, "pgbench with the same SQL", [(r[0], r[2]) for r in rounds], None),
+    ]
+
+
+def _share(
+    name: str, of: str, pairs: Sequence[tuple[float, float]], least: float | None
+) -> Measured:
+    ratios = [ours / other for ours, other in pairs]
+    ours, other = (median(p[i] for p in pairs) for i in (0, 1))
     return Measured(
-        f"{name}: share of the floor's throughput",
+        f"{name}: share of {of}",
         median(ratios),
-        f"{theirs:,.0f}/s against {bare:,.0f}/s; ratios {min(ratios):.2f}–{max(ratios):.2f} "
+        f"{ours:,.0f}/s against {other:,.0f}/s; ratios {min(ratios):.2f}–{max(ratios):.2f} "
         f"in {len(pairs)} rounds",
         least=least,
     )

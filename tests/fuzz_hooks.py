@@ -9,6 +9,13 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
 
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(ctx: Any, value: Any) -> bytes:
+    """A file of lines is sent as the text that it is."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 WORLD = json.loads(os.environ["KOMEK_FUZZ_WORLD"])
 
 _DICE = random.Random(6)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -222,14 +223,16 @@ async def test_no_path_of_the_document_takes_other_methods(aze: System) -> None:
     wire = wire_of(aze)
     for path, methods in by_path.items():
         target = path.replace("{", "").replace("}", "")
+        # `/v1/my/stock/import` is an address of its own and one that `/v1/my/stock/{ref}` takes.
+        beside = by_path.get(re.sub("/(import|export)$", "/{ref}", path), set())
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"):
-            if method in methods:
+            if method in methods | beside:
                 continue
             answer = await wire.send(method, target)
             assert answer.status == 405, (method, path, answer.status)
             assert judged(answer, None) == []
             told = {m.strip() for m in answer.headers["allow"].split(",")}
-            assert told - {"HEAD"} == methods, (method, path)
+            assert told - {"HEAD"} == methods | beside, (method, path)
         if "GET" in methods:
             head = await wire.send("HEAD", target)
             assert head.status < 500

@@ -289,10 +289,11 @@ class Life(RuleBasedStateMachine):
         code = None
         if request.status != "open":
             code = "wrong_state"
+        elif headcount and headcount > pool.room(people.window):
+            # Where both are short, people are what is told: their pools are held first.
+            code = "insufficient_volunteers"
         elif quantity > lot.room:
             code = "insufficient_stock"
-        elif headcount > pool.room(people.window) and headcount:
-            code = "insufficient_volunteers"
         if code:
             self.post(society, "/v1/offers", body, 409, code)
             return

@@ -40,7 +40,7 @@ def test_operations_have_short_stable_names(document: Document) -> None:
 
 def test_operations_are_grouped_in_the_order_of_the_story(document: Document) -> None:
     told = [tag["name"] for tag in document["tags"]]
-    assert told[:-1] == [room.router.tags[0] for room in ROOMS]
+    assert told[:-1] == list(dict.fromkeys(room.router.tags[0] for room in ROOMS))
     shown = list(dict.fromkeys(o["tags"][0] for *_, o in operations(document)))
     assert shown == told
 
@@ -127,6 +127,9 @@ def _contents(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def test_every_body_has_an_example_that_fits(document: Document) -> None:
     faults = []
     for where, media, content in _contents(document):
+        if content["schema"].get("format") == "binary":
+            # A workbook is no text that could stand in the document.
+            continue
         examples = [e["value"] for e in content.get("examples", {}).values()]
         examples += [content["example"]] if "example" in content else []
         if not examples:

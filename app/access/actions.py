@@ -251,3 +251,8 @@ async def role_of(tx: AsyncConnection, society: str) -> str | None:
 async def unknown_societies(tx: AsyncConnection, societies: list[str]) -> list[str]:
     """Which of these are no societies of the network."""
     return [s for s in societies if await store.society_role(tx, s) is None]
+
+
+async def society_codes(tx: AsyncConnection) -> list[str]:
+    """The codes of all societies of the network."""
+    return await store.society_codes(tx)

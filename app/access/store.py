@@ -95,6 +95,14 @@ async def list_societies(tx: AsyncConnection, after: str, limit: int) -> list[An
     return list((await tx.execute(_SOCIETIES, {"after": after, "limit": limit})).all())
 
 
+_CODES = text("SELECT id FROM societies ORDER BY id")
+
+
+async def society_codes(tx: AsyncConnection) -> list[str]:
+    """The codes of all societies."""
+    return [row[0] for row in await tx.execute(_CODES)]
+
+
 _SOCIETY_DOC = text(f"SELECT {_SOCIETY} FROM societies s WHERE s.id = :id")
 
 

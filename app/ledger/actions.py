@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import chance, clock, ids
 from app.db import Part
-from app.ledger import rules, store
+from app.ledger import recording, rules, store
 from app.ledger.sealing import wake
 
 SECRETARIAT = "secretariat"
@@ -85,7 +85,7 @@ def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
         salt = chance.random_bytes(32)
         sealed = rules.canonical(fact.private)
         data["private_commitment"] = rules.commitment(salt, sealed).hex()
-        private = json.dumps({"salt": salt.hex(), "content": dict(fact.private)})
+        private = rules.canonical({"salt": salt.hex(), "content": dict(fact.private)}).decode()
     content = rules.canonical(
         {
             "id": record_id,
@@ -110,6 +110,41 @@ def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
         "audience": list(fact.audience) if fact.audience is not None else None,
         "private": private,
     }
+
+
+_STEP = 20_000
+
+
+async def record_many(tx: AsyncConnection, actor: Actor, facts: rules.Facts) -> int:
+    """Write a fact for each row of a temporary table; returns how many.
+
+    The records are those that `record` would write. The database puts their text together and
+    commits to it; ids and salts come from here as always. In steps, so that no statement runs long
+    and no value grows with the table.
+    """
+    at = clock.now()
+    count = await recording.number(tx, facts)
+    for start in range(0, count, _STEP):
+        size = min(_STEP, count - start)
+        await recording.append(
+            tx,
+            facts,
+            {
+                "at": at,
+                "at_text": clock.text(at),
+                "society": actor.society,
+                "client": str(actor.client) if actor.client else None,
+                "actor": str(actor.client) if actor.client else "exchange",
+                "start": start,
+                "end": start + size,
+                "ids": b"".join(ids.new_ids(size)),
+                "salts": chance.random_bytes(32 * size),
+                "private_salts": chance.random_bytes(32 * size),
+            },
+        )
+    if count:
+        wake()
+    return count
 
 
 async def read_feed(

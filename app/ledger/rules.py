@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import rfc8785
@@ -34,3 +34,24 @@ class Filters:
     types: tuple[str, ...] | None = None
     emergency: UUID | None = None
     mine: bool = False
+
+
+Kind = Literal["text", "word", "number", "list"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one type that stand in a temporary table `source`, in the order of its column `n`.
+
+    `data` and `private` are what is told: (key, kind, SQL of the value over a row `f`). A `text`
+    may hold anything and a `word` nothing that JSON escapes; both may be null. A `number` is an
+    integer, a `list` a text[]. `subject` is the SQL of the object's id, `audience` that of a text[]
+    (null: everybody). `n` must begin with 1 and have no gaps.
+    """
+
+    type: str
+    source: str
+    data: tuple[tuple[str, Kind, str], ...]
+    private: tuple[tuple[str, Kind, str], ...] = ()
+    subject: str = "f.id"
+    audience: str = "NULL::text[]"

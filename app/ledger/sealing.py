@@ -144,10 +144,10 @@ class _Mark:
     """How far back the sealer must look: only to where transactions may still be running.
 
     Whoever drew a number up to `n` and has not committed yet had its transaction id before the
-    seals up to `n` were written (an action writes its change before its record), so that its id is
-    below theirs. Once a look finds no transaction running below that id, all of them have ended,
-    and that same look has found what they left. (The look's own `xmax` would not do for that id: it
-    is only one more than the last that ended, and younger transactions may be running.)
+    seals up to `n` were written (the statement that appends records takes one before it draws), so
+    that its id is below theirs. Once a look finds no transaction running below that id, all of them
+    have ended, and that same look has found what they left. (The look's own `xmax` would not do for
+    that id: it is only one more than the last that ended, and younger ones may be running.)
     """
 
     _KEEP = 10_000

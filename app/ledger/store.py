@@ -86,7 +86,10 @@ SELECT f.id, f.type, f.at, f.society, f.client, f.emergency, f.content,
 FROM {after}jsonb_to_recordset(CAST(:facts AS jsonb)) AS f(
     id uuid, type text, at timestamptz, society text, client uuid, emergency uuid, content text,
     salt text, commitment text, audience text[], private text)
+WHERE pg_current_xact_id() IS NOT NULL
 """
+# The condition is looked at before any number is drawn, and gives the transaction its id if it has
+# none yet: the sealer knows by that id which numbers may still come (app/ledger/sealing.py).
 _APPEND_ALONE = Direct(_APPEND.format(after=""))
 
 

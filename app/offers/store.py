@@ -283,9 +283,13 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 
 # SKIP LOCKED: the sweep may run in any number of workers, and an offer that is being accepted at
 # this very moment is left to whoever holds it.
+# One of the first hundred, whichever: an offer whose end always failed would otherwise be the first
+# for ever, and all behind it would keep their stock.
 _DUE = text("""
-SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
-ORDER BY expires_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+SELECT id FROM offers WHERE status = 'proposed' AND id IN (
+    SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
+    ORDER BY expires_at LIMIT 100)
+ORDER BY random() LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 
 _ORPHANED = text("""
@@ -296,7 +300,7 @@ LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED
 
 
 async def due(tx: AsyncConnection, now: datetime) -> UUID | None:
-    """A proposal whose time is over."""
+    """One of the proposals whose time is over."""
     return (await tx.execute(_DUE, {"now": now})).scalar_one_or_none()
 
 

@@ -6,6 +6,7 @@ Pure ASGI, because middleware built on `BaseHTTPMiddleware` leaks database conne
 import asyncio
 import re
 import uuid
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -33,10 +34,17 @@ _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 class Doorway:
     """Request id, bounds of the body, headers of the answer, metrics and the log line."""
 
-    def __init__(self, app: ASGIApp, body_limit: int, body_timeout: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        body_limit: int,
+        body_timeout: float,
+        uploads: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
+        """`uploads` are the paths that take files, with their own limit and time."""
         self._app = app
-        self._limit = body_limit
-        self._timeout = body_timeout
+        self._bounds = (body_limit, body_timeout)
+        self._uploads = uploads or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,14 +55,14 @@ class Doorway:
         started = perf_counter()
         status = 500
 
-        body = _Body(scope, receive, self._limit, self._timeout)
+        body = _Body(scope, receive, *self._uploads.get(scope["path"], self._bounds))
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = _headers(scope, request_id)
-                if not await body.is_here() and not _closes(message):
+                if not await body.is_here(self._bounds[1]) and not _closes(message):
                     added.append((b"connection", b"close"))
                 message["headers"] = [*message["headers"], *added]
             await send(message)
@@ -96,8 +104,8 @@ class _Body:
             return await self._receive()
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._timeout
-            if _told_length(self._scope) > self._limit:
-                raise self._refusal("body_too_large", f"The limit is {self._limit} bytes.")
+        if not self._arrived and _told_length(self._scope) > self._limit:
+            raise self._refusal("body_too_large", f"The limit is {self._limit} bytes.")
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
@@ -111,14 +119,18 @@ class _Body:
         self._complete = message["type"] != "http.request" or not message.get("more_body")
         return message
 
-    async def is_here(self) -> bool:
+    async def is_here(self, within: float) -> bool:
         """Wait for the rest of a body that the answer does not need; False where to give it up.
+
+        `within` so many seconds, also where the body is a file that was given more.
 
         Without it a connection that was answered (401, 404) could trickle its body for ever.
         Closing at once would cut the answer off for a caller that is still sending.
         """
         if any(name == b"expect" for name, _ in self._scope["headers"]) and not self._arrived:
             return self._complete
+        latest = asyncio.get_running_loop().time() + within
+        self._deadline = min(self._deadline or latest, latest)
         while not (self._complete or self._refused):
             try:
                 await self.receive()

@@ -79,6 +79,12 @@ _REPLAYED: Json = {
     "schema": {"type": "string", "enum": ["true"]},
     "example": "true",
 }
+_FILE_NAME: Json = {
+    "description": "A name for the file.",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": 'attachment; filename="komek-stock.csv"',
+}
 _DISPOSITION: Json = {
     "description": "The name of the file, with the table as CSV.",
     "schema": {"type": "string"},
@@ -89,6 +95,11 @@ _DISPOSITION: Json = {
 def is_page(operation: Json) -> bool:
     """Whether an operation answers with a page of a list."""
     return any(p["name"] == "cursor" for p in operation.get("parameters", []))
+
+
+def is_file(operation: Json) -> bool:
+    """Whether an operation answers with a file, which has an ETag and a name."""
+    return "application/x-ndjson" in operation["responses"].get("200", {}).get("content", {})
 
 
 def is_object(operation: Json) -> bool:
@@ -118,7 +129,9 @@ def describe(operation: Json) -> None:
             headers["Retry-After"] = _RETRY_AFTER
         if keyed and status in _REPLAYABLE:
             headers["Idempotency-Replayed"] = _REPLAYED
-        if "text/csv" in answer.get("content", {}):
+        if status == "200" and is_file(operation):
+            headers |= {"ETag": _ETAG, "Content-Disposition": _FILE_NAME}
+        elif "text/csv" in answer.get("content", {}):
             headers["Content-Disposition"] = _DISPOSITION
 
 

@@ -25,15 +25,25 @@ class _Trace:
 
 
 def configure(level: str) -> None:
-    """Let structlog and the standard library's loggers write the same JSON lines."""
+    """Let structlog and the standard library's loggers write the same JSON lines.
+
+    `level` is a name such as `info`: of a lower one nothing is written.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    rendered: list[structlog.typing.Processor] = [
+        structlog.processors.ExceptionRenderer(_Trace()),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+    # Our own lines do not go through the standard library's loggers, which take twice as long for
+    # one, and every request has one.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *rendered],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -42,8 +52,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(_Trace()),
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                *rendered,
             ],
         )
     )

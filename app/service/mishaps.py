@@ -76,6 +76,19 @@ _WRONG = {
     "find_lots": ("query/within_km", "incomplete", "`within_km` goes with `near`."),
     "find_pools": ("query/until", "before_from", "`until` must be later than `from`."),
 }
+_COUNTS: Json = {
+    "dry_run": False,
+    "rows": 2,
+    "created": 0,
+    "changed": 0,
+    "unchanged": 0,
+    "withdrawn": 0,
+    "refused": 1,
+    "errors_total": 1,
+    "kept_reserved_total": 0,
+    "kept_reserved": [],
+    "notes": [],
+}
 _PLAIN: dict[str, tuple[str, Json]] = {
     "unauthenticated": ("The key is not valid: it was revoked, has expired, or is another's.", {}),
     "method_not_allowed": ("This address does not take this method.", {}),
@@ -110,6 +123,37 @@ _PLAIN: dict[str, tuple[str, Json]] = {
     "body_too_large": ("The limit is 1048576 bytes.", {}),
     "unsupported_media_type": ("The body must be `application/json`.", {}),
     "body_timeout": ("The body did not arrive within 20 seconds.", {}),
+    "unreadable_file": (
+        "Row 3: Line 3, byte 17 is not UTF-8.",
+        _COUNTS
+        | {
+            "refused": 0,
+            "errors": [
+                {
+                    "pointer": "row/3",
+                    "row": 3,
+                    "field": None,
+                    "code": "encoding",
+                    "message": "Line 3, byte 17 is not UTF-8.",
+                }
+            ],
+        },
+    ),
+    "import_refused": (
+        "1 of 2 rows are at fault; nothing was changed.",
+        _COUNTS
+        | {
+            "errors": [
+                {
+                    "pointer": "row/3/quantity",
+                    "row": 3,
+                    "field": "quantity",
+                    "code": "number_form",
+                    "message": "This is not a number.",
+                }
+            ],
+        },
+    ),
     "manifest_erased": ("It was erased at 2027-03-10T04:00:00.000000Z.", {}),
     "busy": ("No database connection came free in time.", {}),
     "database_unavailable": ("The database connection failed.", {}),

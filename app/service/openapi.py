@@ -98,7 +98,7 @@ def _complete(operation: Json, method: str, route: Exchange) -> None:
         parameters.append(headers.IF_MATCH)
         if method == "PUT":
             parameters.append(headers.IF_NONE_MATCH_ANY)
-    if method == "GET" and headers.is_object(operation):
+    if method == "GET" and (headers.is_object(operation) or headers.is_file(operation)):
         parameters.append(headers.IF_NONE_MATCH)
         responses["304"] = {"description": "Nothing has changed since `If-None-Match`."}
     codes = ["database_unavailable"]

@@ -12,6 +12,7 @@ from starlette.routing import Match
 
 from app import json_text
 from app.errors import AppError, Fault
+from app.fields import said
 
 log = structlog.get_logger()
 
@@ -66,23 +67,9 @@ def _fault(error: dict[str, Any]) -> Fault:
         # The framework's own message quotes what was sent, and points at the object around it.
         tag = str(error["ctx"]["discriminator"]).strip("'")
         expected = str(error["ctx"].get("expected_tags", "")).replace("'", "`")
-        message = f"This should be one of {expected}." if expected else _MESSAGES["missing"]
+        message = f"This should be one of {expected}." if expected else said("missing", "")
         return Fault(pointer((*error["loc"], tag)), kind, message)
-    return Fault(pointer(error["loc"]), kind, _message(kind, str(error["msg"])))
-
-
-_MESSAGES = {
-    "missing": "This is required.",
-    "extra_forbidden": "There is no such field; check its spelling.",
-    "value_error": "This is not acceptable.",
-}
-
-
-def _message(kind: str, said: str) -> str:
-    if kind == "value_error":
-        return "This must be " + said.removeprefix("Value error, ") + "."
-    text = _MESSAGES.get(kind, said)
-    return text.replace("Input should", "This should").removesuffix(".") + "."
+    return Fault(pointer(error["loc"]), kind, said(kind, str(error["msg"])))
 
 
 def pointer(location: Sequence[Any]) -> str:

@@ -65,7 +65,7 @@ promises = Table(
 )
 
 
-def _peak(pool: str, start: str, end: str) -> str:
+def peak(pool: str, start: str, end: str) -> str:
     """SQL of the most people promised at any one instant of a window.
 
     Windows are half-open: whoever is promised until noon can be promised anew from noon on, so that
@@ -81,10 +81,10 @@ def _peak(pool: str, start: str, end: str) -> str:
 
 # Where the owner's window or headcount shrinks below what is promised, the difference is the
 # shortfall: outside of the window nobody is available.
-_SHORTFALL = f"""greatest(0,
-    {_peak("l.id", ":now", "greatest(l.available_from, :now)")},
-    {_peak("l.id", "greatest(l.available_from, :now)", "l.available_until")} - l.headcount,
-    {_peak("l.id", "greatest(l.available_until, :now)", "'infinity'::timestamptz")})"""
+SHORTFALL = f"""greatest(0,
+    {peak("l.id", ":now", "greatest(l.available_from, :now)")},
+    {peak("l.id", "greatest(l.available_from, :now)", "l.available_until")} - l.headcount,
+    {peak("l.id", "greatest(l.available_until, :now)", "'infinity'::timestamptz")})"""
 
 _OWN = f"""
 json_build_object(
@@ -92,12 +92,12 @@ json_build_object(
     'headcount', l.headcount, 'available_from', l.available_from,
     'available_until', l.available_until, 'notice_hours', l.notice_hours, 'site', s.ref,
     'promised', x.promised, 'available', greatest(0, l.headcount - x.promised),
-    'shortfall', {_SHORTFALL},
+    'shortfall', {SHORTFALL},
     'visible_to', l.visible_to, 'as_of', l.as_of, 'updated_at', l.updated_at)::text
 """
 
 _OWN_FROM = f"""FROM pools l JOIN sites s ON s.id = l.site, LATERAL (
-    SELECT {_peak("l.id", "greatest(l.available_from, :now)", "l.available_until")} AS promised) x
+    SELECT {peak("l.id", "greatest(l.available_from, :now)", "l.available_until")} AS promised) x
 """
 
 _OWN_POOLS = text(f"""
@@ -140,7 +140,7 @@ _VISIBLE = "(l.visible_to IS NULL OR l.society = :me OR :me = ANY(l.visible_to))
 
 def _shown_from(start: str, end: str) -> str:
     return f"""FROM pools l JOIN sites s ON s.id = l.site, LATERAL (
-        SELECT {_peak("l.id", start, end)} AS promised) x"""
+        SELECT {peak("l.id", start, end)} AS promised) x"""
 
 
 async def find(
@@ -210,7 +210,7 @@ async def lock_own(tx: AsyncConnection, society: str, ref: str) -> Row[Any] | No
 
 
 _STANDING = text(f"""
-SELECT {_SHORTFALL} AS shortfall,
+SELECT {SHORTFALL} AS shortfall,
     EXISTS (SELECT FROM promises p WHERE p.pool = l.id AND p.headcount > 0 AND p.until_at > :now)
         AS promised
 FROM pools l WHERE l.id = :id
@@ -301,7 +301,7 @@ async def lock(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
 
 _FREE_IN_WINDOW = f"""
 CASE WHEN l.withdrawn OR l.available_from > :start OR l.available_until < :end THEN 0
-     ELSE greatest(0, l.headcount - {_peak("l.id", ":start", ":end")}) END
+     ELSE greatest(0, l.headcount - {peak("l.id", ":start", ":end")}) END
 """
 
 _PROMISE = text(f"""

@@ -1,0 +1,326 @@
+"""An upload: a call whose body is a file, which may be larger than memory should hold.
+
+The file is taken from the wire into a temporary file, then read and checked row by row, and only
+then is a transaction opened: a client on a slow link holds a file and no connection. Everything
+else is that of every other call (app/calls.py): who may, the Idempotency-Key, one transaction, one
+form of errors.
+"""
+
+import asyncio
+import csv
+import hashlib
+import io
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, Annotated, Any, Literal
+from urllib.parse import parse_qsl
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import ids
+from app.access.actions import KeyRing
+from app.calls import Exchange, Handler, attempts
+from app.db import Database
+from app.errors import AppError
+from app.fields import Shown
+from app.imports import Options
+from app.json_text import dump
+from app.pages import FromFile, single
+from app.sheets import checking, writing
+from app.sheets.checking import Checked
+from app.sheets.forms import Form, Unreadable
+from app.sheets.reports import refused
+
+XLSX_TYPE = writing.MEDIA["xlsx"]
+MEDIA = {
+    "text/csv": checking.CSV,
+    "application/csv": checking.CSV,
+    "text/tab-separated-values": checking.CSV,
+    XLSX_TYPE: checking.XLSX,
+    "application/x-ndjson": checking.NDJSON,
+    "application/ndjson": checking.NDJSON,
+    "application/jsonl": checking.NDJSON,
+}
+_WRITE = 1024 * 1024
+_AT_ONCE = 2
+
+
+class Taking:
+    """What a route declares about the file that it takes; the route's code gets it checked."""
+
+    def __init__(self, form: Form, most: int | None = None) -> None:
+        self.form = form
+        self.most = most
+
+    async def __call__(self, request: Request) -> Checked:
+        checked: Checked = request.state.checked
+        return checked
+
+
+class Upload(Exchange):
+    """A route of the exchange that takes a file."""
+
+    @property
+    def taking(self) -> Taking:
+        """The kind of file. A route that declares none cannot be built."""
+        found = [d.call for d in self.dependant.dependencies if isinstance(d.call, Taking)]
+        if len(found) != 1:
+            raise TypeError(f"{self.path} must declare exactly one file, found {len(found)}")
+        return found[0]
+
+    def get_route_handler(self) -> Handler:
+        """The route's code with everything that surrounds it."""
+        inner: Handler = super(Exchange, self).get_route_handler()
+        permission, taking = self.permission, self.taking
+        # Checking a file keeps a core busy: more at once would only slow every other call.
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def handle(request: Request) -> Response:
+            ring: KeyRing = request.app.state.keyring
+            request.state.caller = caller = await ring.identify(
+                request.headers.get("authorization")
+            )
+            permission.check(caller)
+            database: Database = request.app.state.database
+            kind, charset = _media(request)
+            with (
+                tempfile.TemporaryFile(prefix="komek-upload-") as source,
+                tempfile.TemporaryFile(prefix="komek-rows-") as spool,
+            ):
+                digest = await _receive(request, source)
+                async with gate:
+                    most = taking.most or request.app.state.settings.import_rows
+                    checked = Checked(taking.form, source, spool, _hex_ids, most)
+                    await _check(checked, kind, charset)
+                    request.state.checked = checked
+                    return await attempts(request, database, inner, digest)
+
+        return handle
+
+
+def _hex_ids(count: int) -> list[str]:
+    return [made.hex() for made in ids.new_ids(count)]
+
+
+def _media(request: Request) -> tuple[str, str | None]:
+    media, _, parameters = request.headers.get("content-type", "").partition(";")
+    kind = MEDIA.get(media.strip().lower())
+    if kind is None:
+        raise AppError(
+            "unsupported_media_type",
+            "Say what the file is: `Content-Type: text/csv` (with `; charset=windows-1251` or "
+            f"`windows-1254` where it is not UTF-8), `{XLSX_TYPE}` or `application/x-ndjson`.",
+        )
+    named = dict(part.strip().partition("=")[::2] for part in parameters.split(";"))
+    charset = next((v for k, v in named.items() if k.strip().lower() == "charset"), None)
+    return kind, charset
+
+
+async def _receive(request: Request, source: IO[bytes]) -> bytes:
+    """Take the body into the file; the digest of what makes two uploads the same call."""
+    query = sorted(parse_qsl(request.url.query, keep_blank_values=True))
+    media = request.headers.get("content-type", "")
+    digest = hashlib.sha256(f"{request.method} {request.url.path} {query} {media}\n".encode())
+    waiting = bytearray()
+    async for chunk in request.stream():
+        digest.update(chunk)
+        waiting += chunk
+        if len(waiting) >= _WRITE:
+            await asyncio.to_thread(source.write, bytes(waiting))
+            waiting.clear()
+    await asyncio.to_thread(source.write, bytes(waiting))
+    return digest.digest()
+
+
+async def _check(checked: Checked, kind: str, charset: str | None) -> None:
+    try:
+        await asyncio.to_thread(checked.open, kind, charset)
+        # A thread for each batch: between two of them whatever else waits has its turn.
+        while await asyncio.to_thread(checked.step):
+            pass
+    except Unreadable as error:
+        raise unreadable(checked, error) from None
+
+
+def unreadable(checked: Checked, error: Unreadable) -> AppError:
+    """422: the file as a whole; with the same members as the answer of an import."""
+    report = checked.report
+    report.fault(error.row, error.column, error.code, error.message)
+    report.errors[:] = report.errors[-1:] if len(report.errors) > 1 else report.errors
+    place = f"Row {error.row}: " if error.row else ""
+    return AppError("unreadable_file", place + error.message, extra=refused(report.content()))
+
+
+Format = Annotated[
+    Literal["csv", "xlsx", "ndjson"],
+    Query(description="The kind of file.", examples=["csv"]),
+]
+
+
+class ImportQuery(BaseModel):
+    """How to import."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["merge", "replace"] = Field(
+        default="merge",
+        description="`merge`: what the file does not list stays. `replace`: it is withdrawn, "
+        "unless something of it is promised; `kept_reserved` tells which.",
+        examples=["merge"],
+    )
+    dry_run: bool = Field(
+        default=False, description="Check and count everything, change nothing.", examples=[True]
+    )
+    all_or_nothing: bool = Field(
+        default=False,
+        description="Change nothing where any row is at fault (422 `import_refused`). Otherwise "
+        "the good rows go in and the bad ones do not.",
+        examples=[False],
+    )
+
+    def options(self, seconds: float) -> Options:
+        """These parameters as the import takes them."""
+        return Options(self.mode == "replace", self.dry_run, self.all_or_nothing, seconds)
+
+
+class RowFault(Shown):
+    """A fault of a row."""
+
+    row: int = Field(description="Row number as the spreadsheet shows it.", examples=[3])
+    field: str | None = Field(description="The field; null: the row.", examples=["quantity"])
+    code: str = Field(description="The kind of fault.", examples=["ambiguous_number"])
+    message: str = Field(
+        description="The reason.",
+        examples=["This can mean thousands or decimals: write the digits without a separator."],
+    )
+
+
+class KeptReserved(Shown):
+    """What was not withdrawn."""
+
+    ref: str = Field(description="Your own reference.", examples=["BLK-7"])
+    reserved: int = Field(description="How much is promised.", examples=[120])
+
+
+class ImportReport(Shown):
+    """What became of the rows. Each is created, changed, unchanged or refused."""
+
+    dry_run: bool = Field(description="Whether nothing was changed on purpose.", examples=[False])
+    rows: int = Field(description="Rows below the header.", examples=[3])
+    created: int = Field(description="New, or published again after withdrawal.", examples=[1])
+    changed: int = Field(description="Changed.", examples=[1])
+    unchanged: int = Field(description="Left alone: nothing differs.", examples=[0])
+    withdrawn: int = Field(description="Withdrawn by `mode=replace`.", examples=[0])
+    refused: int = Field(description="Rows at fault.", examples=[1])
+    errors_total: int = Field(description="How many faults there are.", examples=[1])
+    errors: list[RowFault] = Field(description="The faults, the first 1,000.")
+    kept_reserved_total: int = Field(
+        description="How many were not withdrawn since something of them is promised.",
+        examples=[0],
+    )
+    kept_reserved: list[KeptReserved] = Field(description="Those, the first 1,000.", examples=[[]])
+    notes: list[str] = Field(description="What else is to be known.", examples=[[]])
+
+
+def described(csv: str, ndjson: str) -> dict[str, Any]:
+    """`openapi_extra=` of a route that takes a file."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "text/csv": {"schema": {"type": "string"}, "example": csv},
+                XLSX_TYPE: {"schema": {"type": "string", "format": "binary"}},
+                "application/x-ndjson": {"schema": {"type": "string"}, "example": ndjson},
+            },
+        }
+    }
+
+
+REPORTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What became of the rows.",
+        "content": {
+            "application/json": {
+                "example": {
+                    "dry_run": False,
+                    "rows": 3,
+                    "created": 1,
+                    "changed": 1,
+                    "unchanged": 0,
+                    "withdrawn": 0,
+                    "refused": 1,
+                    "errors_total": 1,
+                    "errors": [
+                        {
+                            "row": 3,
+                            "field": "quantity",
+                            "code": "number_form",
+                            "message": "This is not a number.",
+                        }
+                    ],
+                    "kept_reserved_total": 0,
+                    "kept_reserved": [],
+                    "notes": [],
+                }
+            }
+        },
+    }
+}
+"""`responses=` of a route that imports, beside its refusals."""
+
+
+def given(csv: str, ndjson: str) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that gives a file."""
+    return {
+        200: {
+            "description": "The file.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}, "example": csv},
+                XLSX_TYPE: {"schema": {"type": "string", "format": "binary"}},
+                "application/x-ndjson": {"schema": {"type": "string"}, "example": ndjson},
+            },
+        }
+    }
+
+
+def told(report: dict[str, Any]) -> Response:
+    """The report of an import as the answer."""
+    return single(dump(report).decode())
+
+
+async def handed_out(
+    form: Form,
+    kind: str,
+    fill: Callable[[IO[bytes]], Awaitable[None]],
+    row: Callable[[list[str]], Sequence[writing.Value]],
+) -> Response:
+    """A file of what `fill` writes as CSV of the database, each of its rows turned by `row`.
+
+    Through temporary files: nothing of it is in memory, and no connection waits for the client.
+    """
+    # Closed with the answer.
+    out = tempfile.TemporaryFile(prefix="komek-export-")  # noqa: SIM115
+    with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
+        await fill(raw)
+
+        def convert() -> tuple[str, int]:
+            raw.seek(0)
+            digest = hashlib.sha256(f"{kind}\n".encode())
+            digest.update(hashlib.file_digest(raw, "sha256").digest())
+            raw.seek(0)
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                writing.write(kind, form, map(row, csv.reader(text)), out)
+            out.flush()
+            size = out.seek(0, io.SEEK_END)
+            out.seek(0)
+            return digest.hexdigest()[:32], size
+
+        tag, size = await asyncio.to_thread(convert)
+    headers = {
+        "ETag": f'"{tag}"',
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
+    }
+    return FromFile(out, writing.MEDIA[kind], headers)
