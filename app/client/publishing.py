@@ -83,6 +83,10 @@ class Publishing(Caller):
         """Publish many pools from a file; see `import_rows`."""
         return await self.import_rows("volunteers", source, form, **how)
 
+    async def import_sites(self, source: Path | bytes, form: Form, **how: Any) -> ImportReport:
+        """Publish many sites from a file, before the lots and pools that stand at them."""
+        return await self.import_rows("sites", source, form, **how)
+
     async def import_rows(
         self,
         kind: Kind,
