@@ -169,6 +169,20 @@ async def test_what_is_pushed_without_a_link_is_sent_when_it_is_back(
     assert desk.waiting() == []
 
 
+async def test_a_piece_that_a_slow_link_carries_for_longer_than_patience_gets_through(
+    desk: Desk, service: Service, aze: System
+) -> None:
+    word = fresh("slow")
+    path = desk.sheet("stock.csv", rows_of(word, 1000))
+    link = PoorLink(service.settings.port, cuts=0, rate=path.stat().st_size / 4)
+    async with link.open():
+        desk.url = link.url
+        code, said = await desk.run("push", "stock.csv", "--patience", "1")
+    assert (code, "1000 created" in said) == (0, True), said
+    assert link.passed == 1, "it was sent once"
+    assert len(await published(aze, word)) == 1000
+
+
 async def test_rows_that_are_refused_are_told_by_their_number_in_the_file(
     desk: Desk, aze: System
 ) -> None:

@@ -59,6 +59,7 @@ class _Attempts:
     """The attempts of one call."""
 
     began: float
+    carrying: float
     repeats: int = 0
     after_500: int = 0
     unknown: bool = False
@@ -120,8 +121,12 @@ class Line:
         headers: Mapping[str, str] | None = None,
         once: str | None = None,
         patience: float | None = None,
+        carrying: float = 0.0,
     ) -> httpx.Response:
         """Call until there is a final answer; raises Refused or Unreachable.
+
+        An attempt ends with patience, or after `carrying` seconds where that is later: a file
+        that a slow link needs minutes for would otherwise begin anew for ever.
 
         `once` is the Idempotency-Key of a POST or PATCH. It is made once for each call of this
         function and kept on every attempt; give one of your own where the intention outlives the
@@ -140,7 +145,7 @@ class Line:
             sent["Content-Type"] = "application/json"
         elif isinstance(content, bytes) and not content:
             content = None
-        attempts = _Attempts(self.surroundings.elapsed())
+        attempts = _Attempts(self.surroundings.elapsed(), carrying)
         whole = self.rules.patience if patience is None else patience
         while True:
             left = whole - (self.surroundings.elapsed() - attempts.began)
@@ -172,8 +177,12 @@ class Line:
             content=content() if callable(content) else content,
             headers=headers,
         )
+        waits = request.extensions["timeout"]
+        if waits.get("read") is not None:
+            # What is under way is not heard of before the far end has it, and has worked on it.
+            waits["read"] = max(waits["read"], attempts.carrying)
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(max(left, attempts.carrying)):
                 response = await self.http.send(request)
         except TimeoutError:
             attempts.last = "no answer in time"

@@ -20,6 +20,9 @@ MEDIA: dict[Form, str] = {
 _CHUNK = 65_536
 _IMPORT_PATIENCE = 3600.0
 """A file takes longer than a call: seconds of patience with it."""
+_SLOWEST = 2_000
+"""Bytes a second: a link that is slower is none for a file."""
+_LONGEST_CARRYING = 900.0
 
 
 class Publishing(Caller):
@@ -118,6 +121,7 @@ class Publishing(Caller):
             headers={"Content-Type": media},
             once=once,
             patience=patience,
+            carrying=min(_size(source) / _SLOWEST, _LONGEST_CARRYING),
         )
         return cast(ImportReport, shown(response))
 
@@ -135,6 +139,10 @@ class Publishing(Caller):
             "GET", f"/v1/my/{kind}/export", query={"format": form}, patience=_IMPORT_PATIENCE
         )
         into.write(response.content)
+
+
+def _size(source: Path | bytes) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
 def _content(source: Path | bytes) -> Content:
