@@ -48,6 +48,9 @@ class Settings:
     offer_days: int = 7
     drain: float = 1.0
     heartbeat: float = 15.0
+    webhook_allow_private: bool = False
+    webhook_timeout: float = 20.0
+    webhook_endpoints: int = 32
     log_level: str = "info"
 
     @classmethod
@@ -95,5 +98,8 @@ class Settings:
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
+            webhook_allow_private=env.get("KOMEK_WEBHOOK_ALLOW_PRIVATE", "").strip() == "1",
+            webhook_timeout=number("WEBHOOK_TIMEOUT", cls.webhook_timeout, 1, 30),
+            webhook_endpoints=whole("WEBHOOK_ENDPOINTS", cls.webhook_endpoints, 0, 500),
             log_level=level,
         )

@@ -33,6 +33,9 @@ from app.stock import bulk as stock_bulk
 from app.uploads import Upload
 from app.volunteers import api as volunteers
 from app.volunteers import bulk as volunteers_bulk
+from app.webhooks import api as webhooks
+from app.webhooks.delivering import Deliverer, Pace
+from app.webhooks.sending import Bounds, Sender
 
 ROOMS = (
     access,
@@ -48,6 +51,7 @@ ROOMS = (
     deployments,
     board,
     ledger,
+    webhooks,
 )
 """In the order of the story, which is that of the documentation."""
 
@@ -74,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(Sealer(settings.database_url).run()),
             asyncio.create_task(listening.run()),
         ]
+        tasks.append(asyncio.create_task(_deliverer(application, settings).run()))
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
         stopping.follow_supervisor()
@@ -82,9 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await stopping.end(tasks)
             await database.close()
 
     application = FastAPI(
@@ -118,6 +121,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.mount(application)
     application.openapi = lambda: openapi.describe(application, routes())  # type: ignore[method-assign]
     return application
+
+
+def _deliverer(application: FastAPI, settings: Settings) -> Deliverer:
+    """What delivers the webhooks in this process."""
+    bounds = Bounds(
+        timeout=settings.webhook_timeout,
+        allow_private=settings.webhook_allow_private,
+        connections=settings.webhook_endpoints,
+    )
+    state = application.state
+    # A lease outlasts one post and what surrounds it, so that nobody else does the same meanwhile.
+    pace = Pace(endpoints=settings.webhook_endpoints, lease=settings.webhook_timeout + 10)
+    return Deliverer(state.database, state.stream, Sender(bounds), pace)
 
 
 def routes() -> list[Exchange]:

@@ -14,9 +14,10 @@ from bench.scale import FULL, QUICK
 from bench.stage import stage
 from bench.stream import of_listeners
 from bench.throughput import against_the_floor
+from bench.webhooks import deliveries
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "stream", "bulk")
+NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "stream", "webhooks", "bulk")
 
 
 def main() -> int:
@@ -41,6 +42,8 @@ def main() -> int:
                 measured += of_a_worker(there, scale)
             if "stream" in names:
                 measured += of_listeners(there, scale)
+            if "webhooks" in names:
+                measured += deliveries(there, scale)
             # Last, because its records take the sealer some time.
             if "bulk" in names:
                 measured += of_a_stock_list(there, scale)

@@ -22,6 +22,7 @@ class Scale:
     import_lots: int
     imports: int
     stream_seconds: float
+    deliveries: int
 
 
 FULL = Scale(
@@ -34,6 +35,7 @@ FULL = Scale(
     import_lots=100_000,
     imports=3,
     stream_seconds=20.0,
+    deliveries=8_000,
 )
 QUICK = Scale(
     MIDDLING,
@@ -45,4 +47,5 @@ QUICK = Scale(
     import_lots=10_000,
     imports=1,
     stream_seconds=3.0,
+    deliveries=1_600,
 )

@@ -87,9 +87,9 @@ class Stage:
         asyncio.run(_fill(url, size))
         return Database(url, size)
 
-    def service(self, database: Database) -> Server:
+    def service(self, database: Database, **more: str) -> Server:
         """The service on a database, started as a user starts it, with keys of two societies."""
-        environment = {"KOMEK_DATABASE_URL": database.url, "KOMEK_WORKERS": "1"}
+        environment = {"KOMEK_DATABASE_URL": database.url, "KOMEK_WORKERS": "1"} | more
         komek = str(Path(sys.executable).parent / "komek")
         server = self._start([komek, "serve"], environment, "/readyz")
         keys = [self._key(komek, environment, society) for society in ("AZE", "TUR")]

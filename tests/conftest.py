@@ -52,11 +52,14 @@ def postgres(scratch: Path) -> Iterator[EmbeddedPostgres]:
 def settings(postgres: EmbeddedPostgres) -> Settings:
     """Settings of the service under test, on a database that is migrated and loaded."""
     os.environ.setdefault("KOMEK_LOG_LEVEL", "error")
+    # Webhooks go to receivers on loopback; the services that their tests start deliver them.
     given = Settings(
         database_url=postgres.url,
         port=free_port(),
         key_cache=0.5,
         drain=0,
+        webhook_allow_private=True,
+        webhook_endpoints=0,
         log_level="error",
         # Hundreds of calls at once stand in line on a small machine; here none is to be sent away.
         pool_wait=60,
@@ -117,6 +120,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
 
 Enrol = Callable[..., Awaitable[System]]
+
+
+@pytest_asyncio.fixture
+async def endpoints_closed(tur: System, aze: System) -> AsyncIterator[None]:
+    """For tests that open endpoints at addresses of no system: nobody is to deliver there."""
+    yield
+    for system in (tur, aze):
+        for endpoint in (await system.get("/v1/webhooks", limit=200)).json()["items"]:
+            await system.http.delete(f"/v1/webhooks/{endpoint['id']}")
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
             "KOMEK_DATA_DIR": str(Path(folder) / "data"),
             "KOMEK_PORT": str(port),
             "KOMEK_LOG_LEVEL": "error",
+            # It opens endpoints at made-up names: nobody is to be called.
+            "KOMEK_WEBHOOK_ENDPOINTS": "0",
         }
         env.pop("KOMEK_DATABASE_URL", None)
         service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=env, cwd=ROOT)

@@ -40,7 +40,7 @@ _BEYOND_SCHEMA = frozenset(
         "duplicate", "incomplete", "request_line_missing", "own_society",
         "out_of_range", "not_later", "wrong_kind", "cursor_form", "null", "int_type",
         "decimal_max_places", "instant_range", "date_range", "text_blank", "reference_form",
-        "value_error",
+        "value_error", "url_form", "beyond_the_end",
     }
 )  # fmt: skip
 

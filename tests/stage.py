@@ -20,6 +20,7 @@ from tests.world import (
 )
 
 NOWHERE = "0190dead-beef-7000-8000-000000000000"
+ENDPOINT = "https://erp.redcrescent.example/komek"
 PLACE = {"name": "Pazarcık", "country": "TUR", "lat": 37.49, "lon": 37.3}
 
 Fresh = Callable[[], Awaitable[tuple[str, Json | None]]]
@@ -49,6 +50,7 @@ class Stage:
     async def build(self) -> "Stage":
         """Set the world up."""
         self.lot = await self.aze.lot(10_000_000)
+        self.webhook = (await self.aze.post("/v1/webhooks", {"url": ENDPOINT})).json()
         self.pool = await self.aze.pool(1_000_000)
         self.emergency = (await self.tur.emergency())["id"]
         self.request = await self.tur.request(
@@ -396,6 +398,7 @@ class Stage:
             "offers": self.offer["id"],
             "consignments": self.consignment["id"],
             "deployments": self.at_work["id"],
+            "webhooks": self.webhook["id"],
         }
         return {
             "ids": ids,

@@ -122,6 +122,19 @@ EXPECTED: dict[str, Allowed] = {
     "GET /v1/events": READERS,
     "GET /v1/events/head": READERS,
     "GET /v1/events/stream": READERS,
+    "GET /v1/event-types": READERS,
+    "GET /v1/webhooks": ADMINS,
+    "POST /v1/webhooks": ADMINS,
+    "GET /v1/webhooks/{id}": ADMINS,
+    "PATCH /v1/webhooks/{id}": ADMINS,
+    "DELETE /v1/webhooks/{id}": ADMINS,
+    "POST /v1/webhooks/{id}/rotate": ADMINS,
+    "POST /v1/webhooks/{id}/test": ADMINS,
+    "POST /v1/webhooks/{id}/resume": ADMINS,
+    "GET /v1/webhooks/{id}/progress": ADMINS,
+    "GET /v1/webhooks/{id}/deliveries": ADMINS,
+    "POST /v1/webhooks/{id}/deliveries/{delivery}/replay": ADMINS,
+    "POST /v1/webhooks/{id}/replay": ADMINS,
 }
 ENDLESS = frozenset({"GET /v1/events/stream"})
 """Its answer has no end; its head is enough here, and tests/test_stream.py reads it."""
@@ -152,7 +165,7 @@ async def wires(service: Service, tur: System) -> AsyncIterator[dict[str, Wire]]
 
 async def _call(wire: Wire, name: str) -> Answer:
     method, path = name.split(" ")
-    target = path.format(id=NOWHERE, ref="nothing", code="nothing")
+    target = path.format(id=NOWHERE, ref="nothing", code="nothing", delivery=NOWHERE)
     # Not acceptable to any of them, so that nothing moves; those who may not call never learn it.
     body = b'{"nothing": true}' if method in ("POST", "PUT", "PATCH") else None
     return await wire.send(method, target, body)

@@ -180,6 +180,7 @@ async def test_a_quantity_in_packs_never_grows_beyond_what_is_counted(
     assert refused(answer, 422, "invalid_input")["errors"][0]["pointer"] == "/add_lines/0/quantity"
 
 
+@pytest.mark.usefixtures("endpoints_closed")
 async def test_what_is_another_societys_is_unknown_to_ones_own_calls(
     tur: System, aze: System, kaz: System
 ) -> None:

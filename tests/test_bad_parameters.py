@@ -1,15 +1,20 @@
 """Whatever stands in a path, a query or a header: refused by name, or nothing worse than a 404."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import pytest
+
 from tests.corpus import MARK, WORDS
 from tests.described import Contract, Operation
-from tests.stage import Stage
+from tests.stage import NOWHERE, Stage
 from tests.test_bad_bodies import judged
 from tests.wire import Answer, wire_of
 from tests.world import Json, System
+
+pytestmark = pytest.mark.usefixtures("endpoints_closed")
 
 _HEADERS = (
     "",
@@ -64,6 +69,7 @@ def _targets(operation: Operation, stage: Stage) -> Iterator[Target]:
             if quote(word, safe="").strip() in ("", ".", ".."):
                 continue
             target = operation.path.replace(f"{{{name}}}", quote(word, safe=""))
+            target = re.sub(r"{\w+}", NOWHERE, target)
             yield "path", name, word, f"{target}?{query}" if query else target, {}
     for name in operation.names("query"):
         for word in WORDS:
@@ -71,7 +77,7 @@ def _targets(operation: Operation, stage: Stage) -> Iterator[Target]:
             target = f"{path}?{name}={quote(word, safe='')}" + (f"&{kept}" if kept else "")
             yield "query", name, word, target, {}
     # A moving call with headers that are in order would move; these go to what does not exist.
-    nowhere = operation.path.replace("{id}", "0190dead-beef-7000-8000-000000000000")
+    nowhere = re.sub(r"{(id|delivery)}", NOWHERE, operation.path)
     for name in operation.names("header"):
         for word in _HEADERS:
             target = nowhere if operation.method == "POST" else path

@@ -17,6 +17,7 @@ from app.service import serving
 from app.service.story import ASKER, HELPER, STORY
 from tests.conftest import serving_on
 from tests.contract import Document, operations
+from tests.receivers import Obliging, delivering
 from tests.storytelling import ANSWERS, Telling, tell_all
 
 
@@ -41,7 +42,8 @@ async def telling(alone: Callable[..., Settings], settings: Settings) -> AsyncIt
             )
         telling = Telling(service.app.openapi(), clients)
         telling.real |= real
-        yield telling
+        async with delivering(service, sender=Obliging()):
+            yield telling
         for http in clients.values():
             await http.aclose()
 

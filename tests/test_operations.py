@@ -107,6 +107,22 @@ async def test_open_offers_are_told_by_state(service: Service, tur: System, aze:
     assert offers(after, "accepted") - offers(before, "accepted") == 1
 
 
+async def test_endpoints_that_nobody_serves_are_told_by_their_lag(
+    service: Service, kgz: System
+) -> None:
+    def active(found: Samples) -> float:
+        return found["komek_webhooks", (("status", "active"),)]
+
+    before = await metrics(service.url)
+    body = {"url": "https://erp.redcrescent.example/komek", "from": 0}
+    endpoint = (await kgz.post("/v1/webhooks", body)).json()
+    between = await metrics(service.url)
+    assert active(between) - active(before) == 1
+    assert between["komek_webhook_lag_events", ()] >= 1
+    await kgz.http.delete(f"/v1/webhooks/{endpoint['id']}")
+    assert active(await metrics(service.url)) == active(before)
+
+
 async def test_the_ledgers_lag_and_the_pool_are_told(service: Service, aze: System) -> None:
     await aze.lot(1)
 

@@ -321,3 +321,17 @@ async def test_the_same_count_again_changes_nothing_unless_it_is_dated(
     assert dated["as_of"].startswith("2026-11-24T08:00:00")
     pool = await aze.pool(5)
     assert await aze.pool(5, ref=pool["ref"]) == pool
+
+
+async def test_the_board_as_a_table_is_not_sent_again_where_nothing_has_changed(
+    tur: System,
+) -> None:
+    emergency = await tur.emergency()
+    path = f"/v1/emergencies/{emergency['id']}/board?format=csv"
+    table = await tur.http.get(path)
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    again = await tur.http.get(path, headers={"If-None-Match": table.headers["etag"]})
+    assert again.status_code == 304
+    await tur.request(goods(1), emergency=emergency["id"])
+    changed = await tur.http.get(path, headers={"If-None-Match": table.headers["etag"]})
+    assert changed.status_code == 200

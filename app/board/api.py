@@ -14,7 +14,7 @@ from app.calls import Exchange
 from app.db import ReadTx
 from app.emergencies.api import EmergencyId
 from app.fields import Shown
-from app.pages import single
+from app.pages import etag, single
 from app.problems import answers
 
 router = APIRouter(prefix="/v1", tags=["Board"], route_class=Exchange)
@@ -123,11 +123,13 @@ async def get_board(
     doc = await actions.show(tx, id)
     accepts = request.headers.get("accept", "")
     if query.format == "csv" or (query.format is None and accepts.startswith("text/csv")):
+        table = actions.as_csv(doc)
         headers = {
+            "ETag": etag(table),
             "Content-Disposition": f'attachment; filename="board-{id}.csv"',
             "Vary": "Accept",
         }
-        return Response(actions.as_csv(doc), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(table, media_type="text/csv; charset=utf-8", headers=headers)
     response = single(doc)
     response.headers["Vary"] = "Accept"
     return response

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
-from app import specimens
+from app import json_text, specimens
 from app.access.guard import Reader
 from app.calls import Exchange
 from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
-from app.ledger import actions, rules, streaming
-from app.pages import listing, read_cursor, single, write_cursor
+from app.ledger import actions, events, rules, streaming
+from app.pages import Page, PageQuery, listing, page, read_cursor, single, write_cursor
 from app.problems import answers
 
 log = structlog.get_logger()
@@ -296,3 +296,53 @@ async def get_chain_head(caller: Reader, tx: ReadTx) -> Response:
     before was rewritten."""
     seq, digest = await actions.chain_head(tx)
     return single(f'{{"seq":{seq},"hash":"{digest}"}}')
+
+
+class TypesQuery(PageQuery):
+    """Which types."""
+
+    type: Annotated[str, Field(max_length=60, pattern=r"^[a-z]+\.([a-z_]+|\*)$")] | None = Field(
+        default=None,
+        description="Only this type, or those of a subject: `offer.*`.",
+        examples=["offer.*"],
+    )
+
+
+class TypeOfEvent(Shown):
+    """What can happen."""
+
+    type: str = Field(description="The type.", examples=["offer.proposed"])
+    description: str = Field(
+        description="What it says.", examples=["A society offers; what it offers is reserved."]
+    )
+    seen_by: str = Field(description="Who sees it.", examples=[events.PARTIES])
+    data_schema: dict[str, Any] = Field(
+        description="JSON Schema of its `data`.", examples=[{"type": "object"}]
+    )
+
+
+@router.get(
+    "/event-types",
+    summary="List the types of events",
+    response_model=Page[TypeOfEvent],
+    responses=answers(),
+)
+async def list_event_types(
+    request: Request, caller: Reader, query: Annotated[TypesQuery, Query()]
+) -> Response:
+    """Every type of event that there is: what it says, who sees it, what its `data` holds."""
+    after = read_cursor(query.cursor, str)
+    names = sorted(events.expand([query.type]) if query.type else events.TYPES)
+    rows = [(name, _described(name)) for name in names if not after or name > after[0]]
+    return page(request, rows[: query.limit + 1], query.limit)
+
+
+def _described(name: str) -> str:
+    event = events.EVENTS[name]
+    described = {
+        "type": name,
+        "description": event.sentence,
+        "seen_by": event.seen_by,
+        "data_schema": events.data_schema(event),
+    }
+    return json_text.dump(described).decode()

@@ -133,7 +133,9 @@ class Sealer:
                 await connection.execute(_SET_MARK, mark.n)
             try:
                 # Woken by this process's own commits; others' commits are found by looking.
-                await asyncio.wait_for(self._event.wait(), pause)
+                # Not `wait_for`, which in Python 3.11 can swallow the cancellation of this task.
+                async with asyncio.timeout(pause):
+                    await self._event.wait()
                 await asyncio.sleep(_GATHER)
                 pause = _EAGER
             except TimeoutError:

@@ -135,10 +135,11 @@ class Stream:
                 continue
             if self.listening.is_ended:
                 return
-            events, after = await self._page(await who(), filters, after)
+            events, after = await self.page(await who(), filters, after)
             yield events, after
 
-    async def _page(self, reader: Reader, filters: Filters, after: int) -> tuple[list[Told], int]:
+    async def page(self, reader: Reader, filters: Filters, after: int) -> tuple[list[Told], int]:
+        """What comes after a `seq`, at once: (events, the `seq` up to which nothing is left)."""
         if self.listening.seq - after <= _WINDOW:
             await self._fill(after)
         if self._window and self._window[0].seq <= after + 1 <= self._window[-1].seq:
@@ -147,7 +148,7 @@ class Stream:
             page = list(islice(self._window, start, start + _PAGE))
             told = [r.told_to(reader) for r in page if r.passes(filters, reader)]
             return told, page[-1].seq
-        # Taken before the look: what is sealed meanwhile is for the next page.
+        # Taken before the look: up to there, what is not found is not wanted.
         known = self.listening.seq
         async with self.database.reading() as connection:
             rows, place = await store.told(
@@ -159,7 +160,9 @@ class Stream:
                 filters=filters,
             )
         told = [Told(row["seq"], row["type"], row["doc"]) for row in rows]
-        return told, place if place is not None else max(known, after)
+        # The look may have found more than was known before it: that must not come once more.
+        last = told[-1].seq if told else after
+        return told, place if place is not None else max(known, last)
 
     async def _fill(self, after: int) -> None:
         """Bring the window to the end of the ledger; one listener fetches for all who wait."""

@@ -1,7 +1,6 @@
 """What the service does by itself, in every worker: each chore may run in any number of them."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,12 +8,13 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, idempotency
+from app import chance, clock, idempotency
 from app.db import Database
 from app.deployments import manifests
 from app.errors import AppError
 from app.offers import actions as offers
 from app.service import metrics
+from app.webhooks import actions as webhooks
 
 log = structlog.get_logger()
 
@@ -37,6 +37,7 @@ CHORES = (
     Chore("expire_orphans", 900.0, offers.expire_orphans),
     Chore("forget_answers", 600.0, _forget_answers),
     Chore("erase_manifests", 600.0, manifests.erase_due),
+    Chore("forget_deliveries", 600.0, webhooks.forget_old),
 )
 
 
@@ -64,4 +65,4 @@ async def run(database: Database, chore: Chore) -> None:
             log.info("chore_done", chore=chore.name, count=done)
         else:
             # Workers that started together must not look together for ever.
-            await asyncio.sleep(chore.every * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            await asyncio.sleep(chore.every * chance.between(0.8, 1.2))

@@ -114,7 +114,11 @@ def describe(operation: Json) -> None:
     keyed = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, answer in operation["responses"].items():
         headers = answer["headers"] = {"X-Request-Id": _REQUEST_ID}
-        if ours and status in ("200", "201") and "application/json" in answer.get("content", {}):
+        if (
+            ours
+            and status in ("200", "201", "202")
+            and "application/json" in answer.get("content", {})
+        ):
             if is_page(operation):
                 headers["Link"] = _LINK
             else:
@@ -135,4 +139,4 @@ def describe(operation: Json) -> None:
             headers["Content-Disposition"] = _DISPOSITION
 
 
-_REPLAYABLE = frozenset({"200", "201", "204", "404", "409", "410", "412"})
+_REPLAYABLE = frozenset({"200", "201", "202", "204", "404", "409", "410", "412"})

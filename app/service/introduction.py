@@ -44,7 +44,8 @@ last one.
 
 **Quantities** are whole numbers of an item's base unit. Times are RFC 3339 with their offset.
 
-**Keep up** with `GET /v1/events?after=` and the last `seq` that you handled.
+**Keep up** with `GET /v1/events?after=` and the last `seq` that you handled, or have events sent
+to your own systems by webhooks.
 """
 
 TAGS = [
@@ -59,6 +60,7 @@ TAGS = [
     ("Deployments", "People on their way, from mobilisation to return."),
     ("Board", "What was asked, offered, accepted, dispatched and received."),
     ("Ledger", "Everything that happened, in one order that everybody can check."),
+    ("Webhooks", "Have your own systems told, signed by Standard Webhooks 1.0."),
     ("Operations", "Is it alive, is it ready, how does it do. No key needed."),
 ]
 """In the order of the story."""

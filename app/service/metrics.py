@@ -1,4 +1,5 @@
-"""Prometheus metrics: request durations by route template, the pool, the ledger's lag, offers.
+"""Prometheus metrics: request durations by route template, the pool, the ledger's lag, offers, and
+webhooks.
 
 With several workers each counts for itself; `prometheus_client` adds them up from files in
 `PROMETHEUS_MULTIPROC_DIR`, which `serving` sets before any worker starts.
@@ -16,6 +17,7 @@ from app.db import Database
 from app.errors import AppError
 from app.ledger import actions as ledger
 from app.offers import actions as offers
+from app.webhooks import actions as webhooks
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -80,10 +82,17 @@ async def _looked_up(database: Database) -> CollectorRegistry:
     live = Gauge(
         "komek_offers", "Offers that are not ended, by state.", ["state"], registry=registry
     )
+    endpoints = Gauge("komek_webhooks", "Endpoints, by status.", ["status"], registry=registry)
+    behind = Gauge(
+        "komek_webhook_lag_events",
+        "How far the last active endpoint is behind the ledger.",
+        registry=registry,
+    )
     try:
         async with database.reading() as connection:
             seconds, count = await ledger.sealing_lag(connection)
             states = await offers.count_by_state(connection)
+            statuses, events = await webhooks.standing(connection)
     except AppError:
         up.set(0)
         return registry
@@ -92,4 +101,7 @@ async def _looked_up(database: Database) -> CollectorRegistry:
     unsealed.set(count)
     for state, number in states.items():
         live.labels(state).set(number)
+    for status in ("active", "paused", "disabled"):
+        endpoints.labels(status).set(statuses.get(status, 0))
+    behind.set(events)
     return registry

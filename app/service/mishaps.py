@@ -18,11 +18,14 @@ _OBJECT = {
     "Consignments": "consignment",
     "Deployments": "deployment",
     "Board": "emergency",
+    "Ledger": "event",
+    "Webhooks": "webhook",
     "Operations": "problem",
 }
 _STATES = {
     "change_request": ("request", "closed", "open"),
     "open_request": ("emergency", "closed", "open"),
+    "test_webhook": ("webhook", "paused", "active"),
     "close_request": ("request", "cancelled", "open"),
     "cancel_request": ("request", "closed", "open"),
     "propose_offer": ("request", "closed", "open"),
@@ -53,6 +56,8 @@ _UNKNOWN = {
     "publish_lot": ("/site", "site of yours"),
     "publish_pool": ("/site", "site of yours"),
     "open_request": ("/emergency", "emergency"),
+    "open_webhook": ("/types/0", "type of event"),
+    "change_webhook": ("/types/0", "type of event"),
     "change_request": ("/lines", "line of this request"),
     "propose_offer": ("/lines/0/stock", "lot of yours"),
     "accept_offer": ("/lines/0/line", "line of this offer"),

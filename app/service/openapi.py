@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from app.access.rules import SCOPES
 from app.calls import Exchange
 from app.problems import ProblemDocument, refused
-from app.service import headers, mishaps
+from app.service import headers, messages, mishaps
 from app.service.introduction import DESCRIPTION, TAGS
 from app.service.story import STORY, Step
 
@@ -66,6 +66,7 @@ def describe(app: FastAPI, routes: Iterable[Exchange]) -> Json:
                 mishaps.examples(operation)
             # Publish first, then read; at the end what takes it away.
             document["paths"][path] = {m: item[m] for m in _ORDER if m in item}
+        document["webhooks"] = messages.described()
         app.openapi_schema = _named_plainly(document)
     return app.openapi_schema
 
@@ -140,7 +141,7 @@ def _tell(operation: Json, path: str, answers: Json) -> None:
     for step in steps:
         told = answers.get(f"{step.operation}/{step.uses}", {})
         # What is answered to a PUT is the same whether it creates (201) or replaces (200).
-        for status in ("200", "201"):
+        for status in ("200", "201", "202"):
             answer = operation["responses"].get(status)
             content = (answer or {}).get("content", {}).get("application/json")
             if content is not None and "body" in told:

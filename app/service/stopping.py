@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -68,3 +68,19 @@ class _Unready:
             )
         else:
             self.serve_on(number, frame)
+
+
+_AGAIN = 5.0
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until all of them have ended.
+
+    Once is not enough: a cancellation that falls into a call of the database can come back as an
+    error of the connection, which a task takes for one of those that it is there to outlive.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
