@@ -19,7 +19,7 @@ from typing import (
 import pytest
 
 import app.client
-from app.client import agreed, given, shown
+from app.client import agreed, given, shown, webhooks
 from app.client.calling import etag_of
 from app.client.errors import Refused
 from app.client.exchange import Exchange
@@ -37,7 +37,7 @@ NOT_THERE_YET = {
 
 def named() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for module in (given, shown, agreed):
+    for module in (given, shown, agreed, webhooks):
         for name, kind in vars(module).items():
             if is_typeddict(kind):
                 assert found.setdefault(name, kind) is kind
@@ -124,9 +124,8 @@ def test_every_call_of_the_contract_has_a_verb_and_every_verb_is_in_the_contract
         for method in methods
     }
     concrete = {re.sub(r"/my/\w+/(import|export)", r"/my/{}/\1", call) for call in documented}
-    of_others = {call for call in concrete if "/v1/webhooks" in call}
     assert calls() - concrete <= NOT_THERE_YET
-    assert concrete - calls() - of_others == set()
+    assert concrete - calls() == set()
 
 
 @pytest.fixture
@@ -180,6 +179,36 @@ async def test_a_follower_hears_what_the_feed_says(exchange: Exchange, aze: Syst
             break
     fed = [e async for e in exchange.events(start, types=["stock.published"], mine=True)]
     assert heard == fed[:30]
+
+
+async def test_an_endpoint_is_opened_changed_and_closed_by_its_verbs(exchange: Exchange) -> None:
+    opened = await exchange.open_webhook(
+        {"url": "https://erp.redcrescent.example/komek", "types": ["offer.*"], "from": 0}
+    )
+    assert opened["secret"] is not None
+    assert opened["id"] in [w["id"] async for w in exchange.webhooks()]
+    tag = etag_of(await exchange.read_webhook(opened["id"]))
+    changed = await exchange.change_webhook(
+        opened["id"], {"types": ["stock.shortfall"]}, if_match=tag
+    )
+    assert changed == await exchange.read_webhook(opened["id"])
+    rotated = await exchange.rotate_webhook(opened["id"], {"overlap_hours": 1})
+    assert rotated["secret"] not in (None, opened["secret"])
+    assert (await exchange.webhook_progress(opened["id"]))["exhausted"] == 0
+    assert [d async for d in exchange.deliveries(opened["id"], status="exhausted")] == []
+    await exchange.close_webhook(opened["id"])
+    with pytest.raises(Refused, match="not_found"):
+        await exchange.read_webhook(opened["id"])
+
+
+async def test_the_types_of_events_are_those_that_the_feed_tells(exchange: Exchange) -> None:
+    known = {kind["type"] async for kind in exchange.event_types()}
+    assert {"offer.proposed", "stock.published"} <= known
+    assert [kind["type"] async for kind in exchange.event_types("offer.proposed")] == [
+        "offer.proposed"
+    ]
+    told = {event["type"] async for event in exchange.events()}
+    assert told - {"sealed"} <= known
 
 
 async def test_a_key_that_is_revoked_ends_the_following(service: Service, kgz: System) -> None:

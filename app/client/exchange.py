@@ -5,9 +5,10 @@ from app.client.helping import Helping
 from app.client.journeys import Journeys
 from app.client.network import Network
 from app.client.publishing import Publishing
+from app.client.webhooks import Webhooks
 
 
-class Exchange(Network, Publishing, Helping, Journeys, Following):
+class Exchange(Network, Publishing, Helping, Journeys, Following, Webhooks):
     """Every call of the contract, by its verb. Each is repeated by the documented rules.
 
     ```python

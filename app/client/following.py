@@ -12,7 +12,7 @@ from app.client import retrying
 from app.client.calling import Caller
 from app.client.errors import Refused
 from app.client.retrying import Outcome
-from app.client.shown import Event, Head
+from app.client.shown import Event, Head, TypeOfEvent
 
 _SILENCE = 60.0
 """Seconds without a sign of life after which a connection is given up; one comes every 15."""
@@ -83,6 +83,10 @@ class Following(Caller):
         wanted = _filters(types, emergency, mine)
         async for event in self.listed("/v1/events", after=after, **wanted):
             yield event
+
+    def event_types(self, type_: str | None = None) -> AsyncGenerator[TypeOfEvent, None]:
+        """What can happen, with the schema of its `data`."""
+        return self.listed("/v1/event-types", type_=type_)
 
     async def head(self) -> Head:
         """The end of the chain of hashes."""

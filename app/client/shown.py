@@ -92,6 +92,15 @@ class Event(TypedDict):
     previous_hash: str
 
 
+class TypeOfEvent(TypedDict):
+    """What can happen."""
+
+    type: str
+    description: str
+    seen_by: str
+    data_schema: dict[str, Any]
+
+
 class Head(TypedDict):
     """The end of the chain."""
 
