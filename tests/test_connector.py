@@ -24,10 +24,9 @@ from tests.conftest import Service, make_key
 from tests.proxy import PoorLink
 from tests.world import BLANKET, Json, System, done, fresh
 
-ROWS = int(os.environ.get("KOMEK_TEST_ROWS", "400"))
-EVENTS = int(os.environ.get("KOMEK_TEST_EVENTS", "400"))
-"""10,000 of each prove more and take longer."""
-KILLS = int(os.environ.get("KOMEK_TEST_KILLS", "5"))
+LONG = os.environ.get("KOMEK_HYPOTHESIS") == "long"
+ROWS = EVENTS = 10_000 if LONG else 400
+KILLS = 40 if LONG else 5
 
 
 @dataclass
@@ -105,7 +104,7 @@ async def test_a_push_that_is_killed_again_and_again_ends_with_exactly_the_file(
 ) -> None:
     word = fresh("pushed")
     path = desk.sheet("stock.csv", rows_of(word, ROWS))
-    desk.settings["KOMEK_CONNECTOR_PIECE"] = str(path.stat().st_size // 40)
+    desk.settings["KOMEK_CONNECTOR_PIECE"] = str(path.stat().st_size // (8 * KILLS))
     start = done(await aze.get("/v1/events/head"))["seq"]
     chance = random.Random(5)
     places: set[int] = set()

@@ -12,8 +12,8 @@ from tests.conftest import Service, make_key
 from tests.proxy import PoorLink
 from tests.world import BLANKET, System, done, fresh
 
-WORKFLOWS = int(os.environ.get("KOMEK_TEST_WORKFLOWS", "100"))
-"""Publish, request, offer, accept: so many times. 1,000 prove more and take longer."""
+WORKFLOWS = 1000 if os.environ.get("KOMEK_HYPOTHESIS") == "long" else 100
+"""Publish, request, offer, accept: so many times."""
 AT_ONCE = 12
 RULES = Rules(first=0.05)
 
