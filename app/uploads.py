@@ -147,8 +147,10 @@ async def _check(checked: Checked, kind: str, charset: str | None) -> None:
 def unreadable(checked: Checked, error: Unreadable) -> AppError:
     """422: the file as a whole; with the same members as the answer of an import."""
     report = checked.report
+    # Alone: no row of such a file is at fault for itself, and the list may be full already.
+    report.errors.clear()
+    report.errors_total = report.refused = 0
     report.fault(error.row, error.column, error.code, error.message)
-    report.errors[:] = report.errors[-1:] if len(report.errors) > 1 else report.errors
     place = f"Row {error.row}: " if error.row else ""
     return AppError("unreadable_file", place + error.message, extra=refused(report.content()))
 
@@ -224,13 +226,13 @@ class ImportReport(Shown):
     notes: list[str] = Field(description="What else is to be known.", examples=[[]])
 
 
-def described(csv: str, ndjson: str) -> dict[str, Any]:
-    """`openapi_extra=` of a route that takes a file."""
+def described(ndjson: str) -> dict[str, Any]:
+    """`openapi_extra=` of a route that takes a file; the story has the example of its CSV."""
     return {
         "requestBody": {
             "required": True,
             "content": {
-                "text/csv": {"schema": {"type": "string"}, "example": csv},
+                "text/csv": {"schema": {"type": "string"}},
                 XLSX_TYPE: {"schema": {"type": "string", "format": "binary"}},
                 "application/x-ndjson": {"schema": {"type": "string"}, "example": ndjson},
             },
@@ -238,46 +240,13 @@ def described(csv: str, ndjson: str) -> dict[str, Any]:
     }
 
 
-REPORTED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "What became of the rows.",
-        "content": {
-            "application/json": {
-                "example": {
-                    "dry_run": False,
-                    "rows": 3,
-                    "created": 1,
-                    "changed": 1,
-                    "unchanged": 0,
-                    "withdrawn": 0,
-                    "refused": 1,
-                    "errors_total": 1,
-                    "errors": [
-                        {
-                            "row": 3,
-                            "field": "quantity",
-                            "code": "number_form",
-                            "message": "This is not a number.",
-                        }
-                    ],
-                    "kept_reserved_total": 0,
-                    "kept_reserved": [],
-                    "notes": [],
-                }
-            }
-        },
-    }
-}
-"""`responses=` of a route that imports, beside its refusals."""
-
-
-def given(csv: str, ndjson: str) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route that gives a file."""
+def given(ndjson: str) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that gives a file; the story has the example of its CSV."""
     return {
         200: {
             "description": "The file.",
             "content": {
-                "text/csv": {"schema": {"type": "string"}, "example": csv},
+                "text/csv": {"schema": {"type": "string"}},
                 XLSX_TYPE: {"schema": {"type": "string", "format": "binary"}},
                 "application/x-ndjson": {"schema": {"type": "string"}, "example": ndjson},
             },

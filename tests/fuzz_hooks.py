@@ -29,6 +29,9 @@ _OF_THE_WORLD = frozenset(
         "pack_mismatch",
         "receipt_mismatch",
         "idempotency_key_reused",
+        # To a schema a file is text, whatever stands in it.
+        "unreadable_file",
+        "import_refused",
     }
 )
 # Faults between fields, of cursors (opaque words of ours), and rules of texts and times for which

@@ -49,7 +49,11 @@ class Telling:
         path = template.format(**{k: quote(self._really(v)) for k, v in step.path.items()})
         body = None if step.body is None else json.loads(self._really(json.dumps(step.body)))
         query = {k: self._really(str(v)) for k, v in step.query.items()}
-        response = await self._clients[step.by].request(method, path, params=query, json=body)
+        sheet = {} if step.sheet is None else {"Content-Type": "text/csv"}
+        response = await self._clients[step.by].request(
+            method, path, params=query, json=body, headers=sheet,
+            content=None if step.sheet is None else step.sheet.encode(),
+        )  # fmt: skip
         assert response.is_success, f"{step.operation} {step.uses}: {response.text}"
         for specimen, place in step.gives.items():
             value: Any = response.json()
@@ -86,7 +90,9 @@ class Telling:
         told: dict[str, Any] = {"status": response.status_code}
         if location := response.headers.get("location"):
             told["location"] = self._in_specimens(location)
-        if response.content and step.operation not in _WITHOUT_BODY_EXAMPLE:
+        if response.headers.get("content-type", "").startswith("text/csv"):
+            told["sheet"] = self._in_specimens(response.content.decode("utf-8-sig"))
+        elif response.content and step.operation not in _WITHOUT_BODY_EXAMPLE:
             told["body"] = _constant(json.loads(self._in_specimens(response.text)))
         return told
 

@@ -1,6 +1,8 @@
 """A sheet of lots goes in as if each row had been published, and comes out unchanged."""
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import httpx
@@ -327,21 +329,90 @@ async def test_a_repeated_import_has_one_effect_and_another_mode_is_another_call
 async def test_a_file_that_cannot_be_read_changes_nothing_and_tells_the_place(aze: System) -> None:
     site, ref = await aze.site(), fresh("bad")
     good = f"{ref},{BLANKET},{site},5"
-    cases: list[tuple[bytes, str, str, int]] = [
-        (sheet(good).encode() + "Şuşa,1,2,3\n".encode("cp1254"), "text/csv", "encoding", 3),
-        (sheet(good).encode() + b'"' + b"x" * 1_048_576, "text/csv", "row_too_long", 3),
-        (b"", "text/csv", "empty_file", 0),
-        (HEAD.encode(), "text/csv", "empty_file", 1),
-        (sheet(good).encode(), XLSX, "not_a_workbook", 0),
-        (sheet(good).encode(), "text/csv; charset=utf-16", "charset", 0),
+    file = sheet(good).encode()
+    cases: list[tuple[bytes, str, str, int, str | None]] = [
+        (file + "Şuşa,1,2,3\n".encode("cp1254"), "text/csv", "encoding", 3, None),
+        (file + b'"' + b"x" * 1_048_576, "text/csv", "row_too_long", 3, None),
+        (HEAD.encode() + b"," * 10_000_000 + b"\n", "text/csv", "row_too_long", 1, None),
+        (sheet(good + ",1", head=HEAD + ",ref").encode(), "text/csv", "doubled_header", 1, "E"),
+        (sheet(good, head="ref,item,site,amount").encode(), "text/csv", "unknown_header", 1, "D"),
+        (sheet(good, head="ref,item,site").encode(), "text/csv", "missing_header", 1, None),
+        (b"", "text/csv", "empty_file", 0, None),
+        (HEAD.encode(), "text/csv", "empty_file", 1, None),
+        (file, XLSX, "not_a_workbook", 0, None),
+        (zipped("0" * 300_000_000), XLSX, "unpacks_too_large", 0, None),
+        (zipped("no workbook"), "text/csv", "not_what_it_says", 0, None),
+        (file, "text/csv; charset=utf-16", "charset", 0, None),
     ]
-    for body, media, code, row in cases:
-        problem = refused(await sent(aze, body, media), 422, "unreadable_file")
-        assert [(e["code"], e["row"]) for e in problem["errors"]] == [(code, row)]
+    for body, media, code, row, column in cases:
+        answer = await sent(aze, body, media, mode="replace")
+        problem = refused(answer, 422, "unreadable_file")
+        assert [(e["code"], e["row"], e["field"]) for e in problem["errors"]] == [
+            (code, row, column)
+        ]
         assert problem["created"] == problem["changed"] == problem["withdrawn"] == 0
     refused(await aze.get(f"/v1/my/stock/{ref}"), 404, "not_found")
     refused(await sent(aze, sheet(good), "application/pdf"), 415, "unsupported_media_type")
     refused(await sent(aze, sheet(good), mode="all"), 422, "invalid_input")
+
+
+def zipped(content: str) -> bytes:
+    """A ZIP with a sheet's name in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", content)
+    return file.getvalue()
+
+
+async def test_what_ends_the_reading_is_told_however_many_rows_are_at_fault_before_it(
+    aze: System,
+) -> None:
+    lines = [f"r-{n},{BLANKET},x,many" for n in range(1200)]
+    body = sheet(*lines).encode() + b"\xff\xfe\n"
+    problem = refused(await sent(aze, body), 422, "unreadable_file")
+    assert [(e["code"], e["row"]) for e in problem["errors"]] == [("encoding", 1202)]
+    assert (problem["errors_total"], problem["refused"]) == (1, 0)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("charset", "codec", "batch"),
+    [
+        ("", "utf-8", "Қостанай ğ"), ("", "utf-8-sig", "Қостанай ğ"),
+        ("; charset=windows-1251", "cp1251", "Ташкент, 1"),
+        ('; charset="windows-1254"', "cp1254", "Şırnak; 1"),
+    ],
+)  # fmt: skip
+async def test_a_sheet_comes_as_each_office_saves_it(
+    aze: System, delimiter: str, charset: str, codec: str, batch: str
+) -> None:
+    site, ref = await aze.site(), fresh("saved")
+    lines = (
+        f"{HEAD},lot_number",
+        "#meta+id+ref,#item+code,#loc+site+ref,#capacity+num,#item+lot+id",
+        f'{ref},{BLANKET},{site},5,"B"',
+    )
+    text = "\r\n".join(lines).replace(",", delimiter).replace('"B"', f'"{batch}"')
+    report = await bring(aze, text.encode(codec), media=f"text/csv{charset}")
+    assert counts(report) == (1, 1, 0, 0, 0, 0), report
+    assert done(await aze.get(f"/v1/my/stock/{ref}"))["lot_number"] == batch
+
+
+async def test_the_ledger_has_one_fact_of_each_lot_that_changed(
+    uzb: System, service: Service
+) -> None:
+    site = await uzb.site()
+    refs = [fresh("fact") for _ in range(30)]
+    before = await recorded(service, "UZB")
+    await bring(uzb, sheet(*(f"{ref},{BLANKET},{site},5" for ref in refs)))
+    assert await recorded(service, "UZB") == before + 30
+    changed = sheet(*(f"{ref},{BLANKET},{site},{5 + (n < 7)}" for n, ref in enumerate(refs[:20])))
+    report = await bring(uzb, changed, mode="replace")
+    assert (report["changed"], report["unchanged"]) == (7, 13)
+    assert report["withdrawn"] >= 10
+    assert await recorded(service, "UZB") == before + 30 + 7 + report["withdrawn"]
+    await bring(uzb, changed, mode="replace")
+    assert await recorded(service, "UZB") == before + 30 + 7 + report["withdrawn"]
 
 
 async def test_an_import_needs_the_scope_and_a_society_that_takes_part(enrol: Enrol) -> None:

@@ -1,17 +1,22 @@
 """Files of rows: what they mean, what is refused, and that what is written is read again."""
 
+import gc
 import io
 import json
 import tempfile
+import tracemalloc
 import zipfile
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
-from app.sheets import cells, writing
+from app.sheets import cells, workbooks, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Unreadable, letter
 from app.sheets.tables import LONGEST_ROW, delimiter_of
@@ -354,6 +359,7 @@ def test_a_hostile_workbook_is_refused_before_it_grows() -> None:
     laughs = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
     good = line(cell("A"), cell("B"), cell("c"), "<c><v>1</v></c>")
     far = line(*map(cell, "ABc"), '<c r="ZZZ2"><v>1</v></c>')
+    endless = "<c/><!-- <row></row> -->" * 40_000
     cases = {
         "unpacks_too_large": bomb.getvalue(),
         "entities": sheet_of(good, before=laughs),
@@ -363,11 +369,14 @@ def test_a_hostile_workbook_is_refused_before_it_grows() -> None:
             + "</row>"
         ),
         "too_many_columns": sheet_of(far),
+        "encoding": sheet_of(good, before='<?xml version="1.0" encoding="cp037"?>'),
         "not_a_workbook": b"PK\x03\x04" + b"x" * 5000,
         "too_many_rows": sheet_of(*[good] * 1001),
     }
     for code, body in cases.items():
         assert refusal(body, "xlsx").code == code
+    assert refusal(sheet_of(f"<row>{endless}</row>"), "xlsx").code == "row_too_long"
+    assert refusal(sheet_of(good, '<row r="2"/>', good), "xlsx").code == "not_a_workbook"
     assert refusal(sheet_of(good)[:-200], "xlsx").code == "not_a_workbook"
     assert refusal(b"ref,item\n", "xlsx").code == "not_a_workbook"
     assert refusal(sheet_of('<row r="2000000000">' + cell("A") + "</row>"), "xlsx").code in (
@@ -375,5 +384,74 @@ def test_a_hostile_workbook_is_refused_before_it_grows() -> None:
     )  # fmt: skip
 
 
+def test_a_workbook_is_read_as_its_desk_sees_it() -> None:
+    book = Workbook()
+    hidden, shown = book.active, book.create_sheet("Stock")
+    assert hidden is not None
+    hidden.append(["nothing", "of", "this"])
+    hidden.sheet_state = "hidden"
+    shown.append([])
+    shown.append([*HEAD.split(","), "expires_on", "lot_number"])
+    shown.append(["A", "B", "c", 1200, date(2027, 6, 30), "B_x0041_"])
+    shown.append(["A2", "B", "c", 7, datetime(2027, 7, 1), "=no formula"])
+    shown["F4"].data_type = "s"
+    shown["D3"].number_format = "#,##0"
+    file = io.BytesIO()
+    book.save(file)
+    # As Excel writes what would otherwise be read as an escape.
+    escaped = zipfile.ZipFile(file)
+    again = io.BytesIO()
+    with zipfile.ZipFile(again, "w") as z:
+        for name in escaped.namelist():
+            z.writestr(name, escaped.read(name).replace(b"B_x0041_", b"B_x005F_x0041_"))
+    report, found = read(again.getvalue(), "xlsx")
+    assert faults(report) == []
+    assert [(row[0], row[3], row[6], row[7]) for row in found] == [
+        ("A", "1200", "B_x0041_", "2027-06-30"), ("A2", "7", "=no formula", "2027-07-01"),
+    ]  # fmt: skip
+
+
 def test_columns_are_named_as_spreadsheets_name_them() -> None:
     assert [letter(n) for n in (0, 25, 26, 51, 701, 702)] == ["A", "Z", "AA", "AZ", "ZZ", "AAA"]
+
+
+def lots(count: int) -> Any:
+    # The different texts of a workbook stand in a table of their own, which is bounded and held as
+    # a whole; so these come again and again.
+    for n in range(count):
+        yield f"R-{n % 500}", "HSHEBLANPHT1", "baku-1", n % 500, None, 0, *[None] * 6
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_memory_does_not_grow_with_the_file(kind: str) -> None:
+    def highest(count: int) -> int:
+        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as spool:
+            writing.write(kind, LOTS, lots(count), source)
+            checked = Checked(LOTS, source, spool, _hex_ids, count)
+            tracemalloc.start()
+            checked.open(kind, None)
+            while checked.step():
+                pass
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert (checked.report.rows, checked.report.refused) == (count, 0)
+            return peak
+
+    before = highest(5_000)
+    assert highest(20_000) < 1.1 * before
+
+
+def test_the_rows_of_a_workbook_leave_nothing_behind() -> None:
+    def highest(reading: Iterator[Any]) -> int:
+        gc.collect()
+        tracemalloc.reset_peak()
+        assert sum(1 for _ in islice(reading, 1_000)) == 1_000
+        return tracemalloc.get_traced_memory()[1]
+
+    with tempfile.TemporaryFile() as source:
+        writing.write("xlsx", LOTS, lots(5_000), source)
+        tracemalloc.start()
+        peaks = [highest(reading) for reading in [workbooks.rows(source)] * 5]
+        tracemalloc.stop()
+    # Each row that stayed would be some seventy bytes at the least.
+    assert peaks[-1] < peaks[1] + 100_000, peaks

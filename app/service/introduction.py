@@ -42,6 +42,10 @@ last one.
 **Changes** of what others may change too: send the `ETag` that you read as `If-Match`, and get
 412 instead of overwriting what you have not seen.
 
+**Whole lists** go in by `POST /v1/my/stock/import` and `POST /v1/my/volunteers/import`, as CSV,
+XLSX or NDJSON, and out by `GET …/export`. Send yours every night: what has not changed is left
+alone.
+
 **Quantities** are whole numbers of an item's base unit. Times are RFC 3339 with their offset.
 
 **Keep up** with `GET /v1/events?after=` and the last `seq` that you handled, or have events sent
@@ -51,10 +55,12 @@ to your own systems by webhooks.
 TAGS = [
     ("Access", "Who calls: societies, clients and their keys."),
     ("Catalogue", "Items with packs and substitutes, and skills, in seven languages."),
+    ("Transport", "Hubs, the legs between them, and the routes that they make."),
     ("Stock", "Your sites and lots, and the network's stock."),
     ("Volunteers", "Your pools of volunteers, and the network's. No names."),
     ("Emergencies", "The disasters that requests belong to."),
     ("Requests", "Ask for goods and people."),
+    ("Matching", "Who can help soonest, with least, and fairly; what if; preparedness."),
     ("Offers", "Answer a request. An offer reserves what it offers."),
     ("Consignments", "Goods on their way, from dispatch to receipt."),
     ("Deployments", "People on their way, from mobilisation to return."),

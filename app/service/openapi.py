@@ -110,7 +110,9 @@ def _complete(operation: Json, method: str, route: Exchange) -> None:
     if method != "GET":
         codes += ["body_too_large", "body_timeout"]
     if "requestBody" in operation:
-        codes += ["malformed_json", "unsupported_media_type"]
+        codes.append("unsupported_media_type")
+        if "application/json" in operation["requestBody"]["content"]:
+            codes.append("malformed_json")
     _add_refusals(responses, *codes)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -134,18 +136,22 @@ def _tell(operation: Json, path: str, answers: Json) -> None:
     steps = [s for s in STORY if s.shown and s.operation == operation["operationId"]]
     for step in steps[:1]:
         _fill_in(operation, step)
-    inputs = {s.uses: _example(s, s.body) for s in steps if s.body is not None}
-    if inputs:
-        operation["requestBody"]["content"]["application/json"]["examples"] = inputs
-        operation["requestBody"].setdefault("description", steps[0].summary or "What to send.")
+    for media, inputs in (
+        ("application/json", {s.uses: _example(s, s.body) for s in steps if s.body is not None}),
+        ("text/csv", {s.uses: _example(s, s.sheet) for s in steps if s.sheet is not None}),
+    ):
+        if inputs:
+            operation["requestBody"]["content"][media]["examples"] = inputs
+            operation["requestBody"].setdefault("description", steps[0].summary or "What to send.")
     for step in steps:
         told = answers.get(f"{step.operation}/{step.uses}", {})
         # What is answered to a PUT is the same whether it creates (201) or replaces (200).
         for status in ("200", "201", "202"):
             answer = operation["responses"].get(status)
-            content = (answer or {}).get("content", {}).get("application/json")
-            if content is not None and "body" in told:
-                content.setdefault("examples", {})[step.uses] = _example(step, told["body"])
+            for media, kind in (("application/json", "body"), ("text/csv", "sheet")):
+                content = (answer or {}).get("content", {}).get(media)
+                if content is not None and kind in told:
+                    content.setdefault("examples", {})[step.uses] = _example(step, told[kind])
             if answer and "Location" in answer["headers"]:
                 location = told.get("location", path.format(**step.path))
                 answer["headers"]["Location"].setdefault("example", location)

@@ -63,7 +63,7 @@ class Checked:
             self._take = self._take_objects
         else:
             found = (
-                workbooks.rows(self._source, self._most + 3)
+                workbooks.rows(self._source)
                 if kind == XLSX
                 else tables.rows(self._source, charset, self._form)
             )

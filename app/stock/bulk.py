@@ -20,7 +20,6 @@ from app.sheets.writing import Value
 from app.stock import importing
 from app.stock.schemas import LotInput, SiteInput
 from app.uploads import (
-    REPORTED,
     Format,
     ImportQuery,
     ImportReport,
@@ -69,11 +68,6 @@ LOTS = form(
     check=_value_with_currency,
 )
 
-_CSV = (
-    "ref,item,site,quantity,keep_back,expires_on,visible_to\n"
-    "BLK-7,HSHEBLANPHT1,baku-1,500,50,,\n"
-    "ORS-2,DORAORSA2S,baku-1,12000,0,2027-06-30,TUR|KAZ\n"
-)
 _NDJSON = (
     '{"ref":"BLK-7","item":"HSHEBLANPHT1","site":"baku-1","quantity":500,"keep_back":50}\n'
     '{"ref":"ORS-2","item":"DORAORSA2S","site":"baku-1","quantity":12000,'
@@ -117,9 +111,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    )
-    | REPORTED,
-    openapi_extra=described(_CSV, _NDJSON),
+    ),
+    openapi_extra=described(_NDJSON),
 )  # fmt: skip
 
 
@@ -137,7 +130,7 @@ def _lot(row: list[str]) -> Sequence[Value]:
     "/my/stock/export",
     summary="Export your lots",
     response_class=Response,
-    responses=answers() | given(_CSV, _NDJSON),
+    responses=answers() | given(_NDJSON),
 )
 async def export_lots(caller: StockReader, tx: ReadTx, format: Format = "csv") -> Response:
     """All your lots as a file that can be imported again unchanged, with HXL tags in the second
@@ -203,10 +196,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    )
-    | REPORTED,
+    ),
     openapi_extra=described(
-        "ref,name,country,lat,lon,kind\nbaku-1,Baku warehouse,AZE,40.41,49.87,warehouse\n",
         '{"ref":"baku-1","name":"Baku warehouse","country":"AZE","lat":40.41,"lon":49.87}\n',
     ),
 )  # fmt: skip

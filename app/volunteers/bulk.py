@@ -18,7 +18,6 @@ from app.sheets.checking import Checked
 from app.sheets.forms import Fault, form
 from app.sheets.writing import Value
 from app.uploads import (
-    REPORTED,
     Format,
     ImportQuery,
     ImportReport,
@@ -71,10 +70,6 @@ POOLS = form(
     check=_in_order,
 )
 
-_CSV = (
-    "ref,skill,languages,headcount,available_from,available_until,notice_hours,site\n"
-    "usar-a,usar,ky|ru|tr,40,2026-02-07T06:00:00Z,2026-03-31T18:00:00Z,12,bishkek-base\n"
-)
 _NDJSON = (
     '{"ref":"usar-a","skill":"usar","languages":["ky","ru","tr"],"headcount":40,'
     '"available_from":"2026-02-07T06:00:00Z","available_until":"2026-03-31T18:00:00Z",'
@@ -115,9 +110,8 @@ router.add_api_route(
     responses=answers(
         "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
         "unsupported_media_type",
-    )
-    | REPORTED,
-    openapi_extra=described(_CSV, _NDJSON),
+    ),
+    openapi_extra=described(_NDJSON),
 )  # fmt: skip
 
 
@@ -133,7 +127,7 @@ def _pool(row: list[str]) -> Sequence[Value]:
     "/my/volunteers/export",
     summary="Export your pools",
     response_class=Response,
-    responses=answers() | given(_CSV, _NDJSON),
+    responses=answers() | given(_NDJSON),
 )
 async def export_pools(caller: VolunteerReader, tx: ReadTx, format: Format = "csv") -> Response:
     """All your pools as a file that can be imported again unchanged, with HXL tags in the second

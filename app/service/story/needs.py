@@ -41,6 +41,28 @@ POOL = {
     "notice_hours": 12,
     "site": "baku-1",
 }
+# One row of each sheet is at fault, so that the report shows how it tells of one.
+SITES = (
+    "ref,name,country,lat,lon,kind\n"
+    "ganja-1,Ganja base,AZE,40.68,46.36,base\n"
+    "astara-1,Astara depot,AZE,98.45,48.87,warehouse\n"
+)
+LOTS = (
+    "ref,item,site,quantity,keep_back,visible_to\n"
+    "TENT-1,HSHETENTF16C,ganja-1,120,20,\n"
+    "ORS-2,DORAORSA2S,baku-1,12000,,TUR|KAZ\n"
+    "ORS-3,DORAORSA2S,baku-1,1.000,,\n"
+)
+TAGGED_LOTS = (
+    "№;Mal;Anbar;Miqdar\n"
+    "#meta+id+ref;#item+code;#loc+site+ref;#capacity+num\n"
+    "ORS-3;DORAORSA2S;baku-1;1 000\n"
+)
+POOLS = (
+    "ref,skill,languages,headcount,available_from,available_until,notice_hours,site\n"
+    "aid-a,first_aid,az|ru,18,2026-12-01T06:00:00Z,2099-12-31T18:00:00Z,24,ganja-1\n"
+    "aid-b,first_aid,az|ru,many,2026-12-01T06:00:00Z,2099-12-31T18:00:00Z,24,ganja-1\n"
+)
 _FROM, _UNTIL = "2027-01-10T06:00:00Z", "2027-01-24T06:00:00Z"
 _BLANKETS = {
     "kind": "stock",
@@ -119,6 +141,7 @@ STOCK = [
     Step(HELPER, "publish_site", _BAKU, body=SITE),
     Step(HELPER, "list_sites"),
     Step(HELPER, "get_site", _BAKU),
+    Step(HELPER, "import_sites", sheet=SITES),
     Step(
         HELPER,
         "publish_lot",
@@ -149,6 +172,21 @@ STOCK = [
     Step(HELPER, "get_own_lot", _BLK),
     Step(ASKER, "find_lots", query={"item": "HSHEBLANPHT1"}),
     Step(ASKER, "get_lot", {"id": s.LOT}),
+    Step(
+        HELPER,
+        "import_lots",
+        sheet=LOTS,
+        uses="named",
+        summary="Columns by their names; the last row is at fault",
+    ),
+    Step(
+        HELPER,
+        "import_lots",
+        sheet=TAGGED_LOTS,
+        uses="tagged",
+        summary="A header in your own words, named by HXL tags",
+    ),
+    Step(HELPER, "export_lots"),
 ]
 VOLUNTEERS = [
     Step(HELPER, "publish_pool", _TEAM, body=POOL, gives={s.POOL: "id"}),
@@ -156,6 +194,8 @@ VOLUNTEERS = [
     Step(HELPER, "get_own_pool", _TEAM),
     Step(ASKER, "find_pools", query={"skill": "usar"}),
     Step(ASKER, "get_pool", {"id": s.POOL}),
+    Step(HELPER, "import_pools", sheet=POOLS),
+    Step(HELPER, "export_pools"),
 ]
 NEEDS = [
     Step(
