@@ -19,25 +19,22 @@ from typing import (
 import pytest
 
 import app.client
-from app.client import agreed, given, shown, webhooks
+from app.client import agreed, given, planned, roads, shown, webhooks
 from app.client.calling import etag_of
 from app.client.errors import Refused
 from app.client.exchange import Exchange
+from app.client.planned import ScreeningLine
 from app.main import create_app
 from tests.conftest import Service, make_key
-from tests.world import BLANKET, System, fresh
+from tests.world import BLANKET, System, fresh, goods
 
 DOCUMENT = create_app().openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-NOT_THERE_YET = {
-    "GET /v1/requests/{}/matches",
-}  # fmt: skip
-"""What other parts of the exchange bring; checked as soon as the document has it."""
 
 
 def named() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for module in (given, shown, agreed, webhooks):
+    for module in (given, shown, agreed, roads, planned, webhooks):
         for name, kind in vars(module).items():
             if is_typeddict(kind):
                 assert found.setdefault(name, kind) is kind
@@ -124,7 +121,7 @@ def test_every_call_of_the_contract_has_a_verb_and_every_verb_is_in_the_contract
         for method in methods
     }
     concrete = {re.sub(r"/my/\w+/(import|export)", r"/my/{}/\1", call) for call in documented}
-    assert calls() - concrete <= NOT_THERE_YET
+    assert calls() - concrete == set()
     assert concrete - calls() == set()
 
 
@@ -199,6 +196,38 @@ async def test_an_endpoint_is_opened_changed_and_closed_by_its_verbs(exchange: E
     await exchange.close_webhook(opened["id"])
     with pytest.raises(Refused, match="not_found"):
         await exchange.read_webhook(opened["id"])
+
+
+async def test_plans_roads_and_screening_are_asked_for_by_their_verbs(
+    exchange: Exchange, aze: System, tur: System
+) -> None:
+    hubs = {hub["code"]: hub async for hub in exchange.hubs()}
+    leg = await exchange.read_leg("sea-aktau-baku")
+    assert {leg["start"], leg["end"]} == {"AKTAU", "BAKU"} <= set(hubs)
+    start, end = hubs["AKTAU"], hubs["BAKU"]
+    from_, to = (start["lat"], start["lon"]), (end["lat"], end["lon"])
+    way = await exchange.route(from_, start["country"], to, end["country"], by="cost")
+    assert "sea-aktau-baku" in [stretch["leg"] for stretch in way["stretches"]]
+    emergency = await tur.emergency()
+    request = await tur.request(goods(60), emergency=emergency["id"])
+    lot = await aze.lot(100)
+    plan = await tur.exchange.matches(request["id"])
+    assert [line["outstanding"] for line in plan["lines"]] == [60]
+    whole = await tur.exchange.plan(emergency["id"], {"leave_out": ["KAZ"]})
+    assert [line["request"] for line in whole["lines"]] == [request["id"]]
+    line: ScreeningLine = {"stock": lot["id"], "quantity": 10}
+    screened = await exchange.screen_offer(
+        {"emergency": emergency["id"], "to": "TUR", "lines": [line]}
+    )
+    assert screened["needed"]
+    ready = await exchange.preparedness(
+        {
+            "place": {"name": "Ganja", "country": "AZE", "lat": 40.68, "lon": 46.36},
+            "people": 100,
+            "needs": [{"item": BLANKET, "per_person": 1}],
+        }
+    )
+    assert [need["needed"] for need in ready["needs"]] == [100]
 
 
 async def test_the_types_of_events_are_those_that_the_feed_tells(exchange: Exchange) -> None:

@@ -1,7 +1,7 @@
 """Ask and help: emergencies, requests, offers."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from app.client.agreed import Emergency, Offer, Request
 from app.client.calling import Caller
@@ -101,10 +101,6 @@ class Helping(Caller):
         """Take a request back of which nothing is accepted."""
         path = f"/v1/requests/{request}/cancel"
         return cast(Request, await self.post(path, once=once, if_match=if_match))
-
-    async def matches(self, request: str, **how: Any) -> dict[str, Any]:
-        """A plan for the request: who could cover what. Nothing is reserved by it."""
-        return cast(dict[str, Any], await self.get(f"/v1/requests/{request}/matches", **how))
 
     async def offer(self, offer: OfferInput, *, once: str | None = None) -> Offer:
         """Offer from lots and pools of your own; what is offered is reserved at once."""
