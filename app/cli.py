@@ -1,4 +1,4 @@
-"""komek: serve, migrate, client, verify, openapi, demo."""
+"""komek: serve, migrate, client, verify, openapi, demo; and the connector's commands."""
 
 import asyncio
 import contextlib
@@ -19,6 +19,7 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import SCOPES
 from app.config import Settings
+from app.connector.cli import connector
 from app.embedded import EmbeddedRefused
 from app.errors import AppError
 from app.exercise import playing
@@ -34,6 +35,8 @@ cli = typer.Typer(
 )
 clients = typer.Typer(help="The IT systems of societies, and their keys.", no_args_is_help=True)
 cli.add_typer(clients, name="client")
+# Without a name: `komek push`, `komek follow` and `komek outbox` stand beside the others.
+cli.add_typer(connector)
 
 out = Console()
 err = Console(stderr=True)

@@ -28,6 +28,7 @@ WORDS = {
     },
     "requests": {"closed", "cancelled"},
     "catalogue": {"item", "skill", "catalogued", "changed"},
+    "transport": {"hub", "leg", "opened", "changed"},
     "webhooks": {
         "created", "changed", "deleted", "rotated", "test", "resumed", "replayed", "paused",
         "disabled",
@@ -62,7 +63,8 @@ def read(node: ast.expr, room: str) -> Iterator[str]:
 
 def _is_product(text: str) -> bool:
     kind, _, verb = text.partition(".")
-    return kind in {"catalogued", "changed"} or verb in {"item", "skill"}
+    nouns = {"item", "skill", "hub", "leg"}
+    return kind in {"catalogued", "opened", "changed"} or verb in nouns
 
 
 def test_every_type_that_the_code_records_is_described_and_no_other() -> None:

@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from app import embedded
+from app.client.exchange import Exchange
 from app.exercise import journeys, kahramanmaras, reckoning, story
 from app.exercise.kahramanmaras import BLANKET, FLOUR, PASTA, RICE, TENT, WOOL
 from app.exercise.stage import Stage, Unexpected
-from app.exercise.system import System
 from app.exercise.telling import Telling
 from tests.conftest import Service, free_port, make_key
 from tests.world import Json
@@ -216,7 +216,7 @@ async def test_the_reckoning_notices_a_figure_that_the_story_did_not_make(servic
     async with AsyncExitStack() as stack:
         systems = {}
         for society in kahramanmaras.SOCIETIES:
-            system = System(society, await make_key(service, society), service.url)
+            system = Exchange(service.url, await make_key(service, society))
             systems[society] = await stack.enter_async_context(system)
         stage = Stage(systems, Telling(Console(file=io.StringIO())), run="unit")
         await story.publish(stage)

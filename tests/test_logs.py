@@ -78,6 +78,32 @@ async def test_problems_name_the_request(child: Running, two: tuple[System, Syst
     assert answer.json()["request_id"] == "problem-1234"
 
 
+@pytest.mark.parametrize("path", ["/v1/offers", "/v1/my/stock/import"])
+async def test_a_caller_whose_link_breaks_while_it_sends_is_no_error_of_ours(
+    child: Running, two: tuple[System, System], path: str
+) -> None:
+    address = httpx.URL(child.url)
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    name = f"cut-{path.count('/')}-123456"
+    key = two[1].http.headers["authorization"]
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nX-Request-Id: {name}\r\n"
+        'Content-Type: text/csv\r\nContent-Length: 100\r\n\r\n{"request":'.encode()
+    )
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(20):
+        while True:
+            told = [line for line in lines(child) if line.get("request_id") == name]
+            if told:
+                break
+            await asyncio.sleep(0.02)
+    assert [(line["event"], line["status"]) for line in told] == [("request", 499)]
+    # Whatever would be told of it besides was told before the next request.
+    done(await two[1].get("/v1/me"))
+    assert "ClientDisconnect" not in child.lines()
+
+
 async def test_an_error_of_ours_is_told_without_names_bodies_or_keys(
     child: Running, two: tuple[System, System], url: str, postgres: EmbeddedPostgres
 ) -> None:

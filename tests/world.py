@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.client.exchange import Exchange
 from tests.contract import hold_to_contract
 
 Json = dict[str, Any]
@@ -61,6 +62,12 @@ class System:
     def __post_init__(self) -> None:
         # Every answer that any test gets is held to the OpenAPI document.
         self.http.event_hooks["response"].append(_hold)
+
+    @property
+    def exchange(self) -> Exchange:
+        """The same system through the client, with its verbs and its repeats."""
+        key = self.http.headers["authorization"].removeprefix("Bearer ")
+        return Exchange(str(self.http.base_url), key, http=self.http)
 
     async def get(self, path: str, **params: Any) -> httpx.Response:
         return await self.http.get(path, params={k.rstrip("_"): v for k, v in params.items()})
@@ -180,13 +187,7 @@ class System:
 
     async def events(self, after: int = 0, **params: Any) -> list[Json]:
         """Everything after a seq."""
-        found: list[Json] = []
-        page = done(await self.get("/v1/events", after=after, limit=200, **params))
-        while True:
-            found += page["items"]
-            if page["next"] is None:
-                return found
-            page = done(await self.get("/v1/events", cursor=page["next"], limit=200, **params))
+        return [event async for event in self.exchange.listed("/v1/events", after=after, **params)]
 
 
 def goods(quantity: int, item: str = BLANKET, **more: Any) -> Json:

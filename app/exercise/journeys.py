@@ -2,12 +2,12 @@
 
 import asyncio
 
+from app.client.errors import Refused
 from app.exercise import kahramanmaras as facts
 from app.exercise.kahramanmaras import Help, Journey
 from app.exercise.stage import Stage, expect
 from app.exercise.story import Taken
-from app.exercise.system import Json, Refused
-from app.exercise.telling import amount, listed
+from app.exercise.telling import Json, amount, listed
 
 Sent = list[tuple[Help, Journey, Json]]
 """What has left: whose, which journey, its consignment."""

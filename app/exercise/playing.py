@@ -4,12 +4,13 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from app.chance import random_bytes
+from app.client.errors import Refused, Unreachable
+from app.client.exchange import Exchange
 from app.config import Settings
 from app.exercise import journeys, kahramanmaras, planned, reckoning, running, story
 from app.exercise.running import NotStarted, Service, serving_apart
 from app.exercise.stage import Stage, Unexpected
-from app.exercise.system import Json, Refused, System, Unreachable
-from app.exercise.telling import Telling
+from app.exercise.telling import Json, Telling
 from app.ledger.verifying import verify
 from app.service import serving
 
@@ -44,7 +45,7 @@ def play(settings: Settings, *, leave: bool) -> int:
 async def _play(service: Service, keys: dict[str, str], telling: Telling) -> tuple[Stage, Json]:
     async with AsyncExitStack() as stack:
         systems = {
-            society: await stack.enter_async_context(System(society, key, service.url))
+            society: await stack.enter_async_context(Exchange(service.url, key))
             for society, key in keys.items()
         }
         stage = Stage(systems, telling, run=random_bytes(3).hex())

@@ -5,8 +5,7 @@ from typing import Any
 
 from app.exercise import kahramanmaras as facts
 from app.exercise.stage import FIGURES, Stage, expect
-from app.exercise.system import Json
-from app.exercise.telling import on_the_way
+from app.exercise.telling import Json, on_the_way
 
 
 async def reckon(stage: Stage) -> Json:

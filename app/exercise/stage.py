@@ -3,10 +3,11 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from app.client.errors import Refused
+from app.client.exchange import Exchange
 from app.exercise import kahramanmaras as facts
 from app.exercise.kahramanmaras import Help, Line
-from app.exercise.system import Json, Refused, System
-from app.exercise.telling import Reported, Telling
+from app.exercise.telling import Json, Reported, Telling
 
 FIGURES = ("offered", "accepted", "dispatched", "received", "damaged", "lost")
 
@@ -25,7 +26,7 @@ def expect(true: bool, otherwise: str) -> None:
 class Stage:
     """The five systems and what they know of each other's things."""
 
-    systems: dict[str, System]
+    systems: dict[str, Exchange]
     telling: Telling
     run: str
     """Marks the references of this run, so that it can be played again on the same data."""
@@ -42,7 +43,7 @@ class Stage:
     """What is real of it; the keys are those of the tally."""
 
     @property
-    def tur(self) -> System:
+    def tur(self) -> Exchange:
         """The system of the society that asks."""
         return self.systems["TUR"]
 

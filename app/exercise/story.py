@@ -2,11 +2,12 @@
 
 import asyncio
 
+from app.client.errors import Refused
+from app.client.exchange import Exchange
 from app.exercise import kahramanmaras as facts
 from app.exercise.kahramanmaras import Help, Line
-from app.exercise.stage import Stage, expect
-from app.exercise.system import Json, Refused, System
-from app.exercise.telling import amount, listed
+from app.exercise.stage import Stage, Unexpected, expect
+from app.exercise.telling import Json, amount, listed
 
 Taken = list[tuple[Help, Json]]
 """What was accepted: the help and its offer."""
@@ -15,11 +16,11 @@ Taken = list[tuple[Help, Json]]
 async def publish(stage: Stage) -> None:
     """Each society publishes its sites, lots and pools, all five at once."""
     stage.telling.day("Before", "The five publish what they have. All counts are synthetic.")
-    await asyncio.gather(*(_publish(stage, system) for system in stage.systems.values()))
+    await asyncio.gather(*(_publish(stage, society) for society in stage.systems))
 
 
-async def _publish(stage: Stage, system: System) -> None:
-    society, run = system.society, stage.run
+async def _publish(stage: Stage, society: str) -> None:
+    system, run = stage.systems[society], stage.run
     sites = [site for site in facts.SITES if site.society == society]
     for site in sites:
         await system.put(
@@ -141,7 +142,7 @@ async def offer(stage: Stage) -> Taken:
     return taken
 
 
-async def propose(stage: Stage, given: Help, by: System | None = None) -> Json:
+async def propose(stage: Stage, given: Help, by: Exchange | None = None) -> Json:
     """Offer, and tell it."""
     system = by or stage.systems[given.society]
     proposed = await system.post("/v1/offers", stage.offer_body(given))
@@ -159,19 +160,19 @@ async def _repeat(stage: Stage) -> None:
     spare = Help("KGZ", (Line("flour", facts.FLOUR, 3_000, 0),), None)
     before = await system.get(f"/v1/my/stock/{lot['ref']}")
     body = stage.offer_body(spare)
-    first = await system.call("POST", "/v1/offers", body, once=key)
-    again = await system.call("POST", "/v1/offers", body, once=key)
+    first = await system.post("/v1/offers", body, once=key)
+    again = await system.post("/v1/offers", body, once=key)
     after = await system.get(f"/v1/my/stock/{lot['ref']}")
-    expect(first.status_code == 201, first.text)
-    expect(again.headers.get("Idempotency-Replayed") == "true", "the repeat was not recognised")
-    expect(again.json() == first.json(), "the repeat was answered otherwise")
+    expect(first.created, "the offer was not created")
+    expect(again.replayed, "the repeat was not recognised")
+    expect(again == first, "the repeat was answered otherwise")
     expect(after["reserved"] - before["reserved"] == 3_000, "the repeat reserved once more")
     stage.telling.says(
         "KGZ",
         "Offers 3,000 kg of flour more; the answer is lost on the way. It repeats the call with "
         "the same Idempotency-Key: the same offer again, reserved once.",
     )
-    await system.post(f"/v1/offers/{first.json()['id']}/withdraw", {"reason": "Needed at home."})
+    await system.post(f"/v1/offers/{first['id']}/withdraw", {"reason": "Needed at home."})
     stage.telling.says("KGZ", "Withdraws it: needed at home. The 3,000 kg are free again.")
 
 
@@ -239,18 +240,19 @@ async def contest(stage: Stage) -> Taken:
         f"its Ganja desk {_BOTH:,} to Pazarcık; neither knows of the other.",
     )
     tries = [_contested("AZE", need) for need in facts.CONTESTED]
-    async with System("AZE", made["key"], baku.url) as ganja:
+    async with Exchange(baku.url, made["key"]) as ganja:
         answers = await asyncio.gather(
             *(
-                desk.call("POST", "/v1/offers", stage.offer_body(given))
+                desk.post("/v1/offers", stage.offer_body(given))
                 for desk, given in zip((baku, ganja), tries, strict=True)
-            )
+            ),
+            return_exceptions=True,
         )
-    statuses = sorted(answer.status_code for answer in answers)
-    expect(statuses == [201, 409], f"two desks promised at once and got {statuses}")
-    first = 0 if answers[0].status_code == 201 else 1
+    first = 1 if isinstance(answers[0], BaseException) else 0
+    offered, refusal = answers[first], answers[1 - first]
     won, lost = tries[first], tries[1 - first]
-    refusal = Refused("POST /v1/offers", answers[1 - first].json())
+    if isinstance(offered, BaseException) or not isinstance(refusal, Refused):
+        raise Unexpected(f"of two desks one should have promised: {answers}")
     expect(refusal.code == "insufficient_stock", str(refusal))
     expect("lines" in refusal.problem, f"{refusal}: it does not say which line is at fault")
     left = refusal.problem["lines"][0]["available"]
@@ -264,11 +266,11 @@ async def contest(stage: Stage) -> Taken:
         f"The {desks[1 - first]} desk offered {_BOTH:,}, {left:,} were available, and nothing of "
         "its offer was reserved. No blanket is promised twice."
     )
-    await accept(stage, won, answers[first].json())
+    await accept(stage, won, offered)
     other = _contested("KGZ", lost.lines[0].need)
     stepping_in = await propose(stage, other)
     await accept(stage, other, stepping_in)
-    return [(won, answers[first].json()), (other, stepping_in)]
+    return [(won, offered), (other, stepping_in)]
 
 
 _BOTH = facts.CONTESTED_QUANTITY

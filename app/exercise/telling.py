@@ -1,13 +1,16 @@
 """How the exercise is told: days, what each society does, what is refused, the board."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.exercise.system import Json, Refused
+from app.client.errors import Refused
+
+Json = dict[str, Any]
 
 _COLOURS = {"TUR": "red", "AZE": "cyan", "KAZ": "yellow", "KGZ": "magenta", "UZB": "green"}
 _HEADINGS = {

@@ -1,0 +1,1 @@
+"""A Python client of the exchange: typed, async, and safe over poor links."""

@@ -1,0 +1,1 @@
+"""The connector: a small command beside a society's own system, between it and the exchange."""
