@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from app import clock
 from tests.world import (
     AVAILABLE,
     BLANKET,
@@ -111,7 +113,7 @@ class Stage:
 
     async def _asked(self) -> Json:
         deployment = await self._deployed()
-        more = {"until": "2027-03-01T00:00:00Z"}
+        more = {"until": "2097-03-01T00:00:00Z"}
         return await self.tur.move("deployments", deployment, "extension", more)
 
     async def _acceptance(self) -> tuple[str, Json]:
@@ -362,7 +364,7 @@ class Stage:
                             {"request_line": line, "stock": self.lot["id"], "quantity": 1},
                             {"request_line": crew, "volunteers": self.pool["id"], "headcount": 1},
                         ],
-                        "expires_at": "2026-12-24T00:00:00Z",
+                        "expires_at": clock.text(clock.now() + timedelta(days=30)),
                         "eta": UNTIL,
                         "message": "Loaded.",
                     },
@@ -445,7 +447,7 @@ class Stage:
                 )
             ],
         }
-        longer = {"until": "2027-03-01T00:00:00Z", **reason}
+        longer = {"until": "2097-03-01T00:00:00Z", **reason}
         for move, system, make, body in (
             ("offers/{id}/decline", tur, self.proposed, reason),
             ("offers/{id}/withdraw", aze, self.proposed, reason),

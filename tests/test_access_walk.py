@@ -76,7 +76,7 @@ async def secret(enrol: Enrol, kaz: System, kgz: System) -> Secret:
     manifest = {"people": [{"name": NAME, "document": MESSAGE}]}
     done(await kaz.put(f"/v1/deployments/{deployment['id']}/manifest", manifest), 201)
     await kaz.move("deployments", deployment, "mobilise")
-    more = {"until": "2027-03-01T00:00:00Z", "reason": MESSAGE}
+    more = {"until": "2097-03-01T00:00:00Z", "reason": MESSAGE}
     await kgz.move("deployments", deployment, "extension", more)
     client = done(await kaz.post("/v1/clients", {"name": MESSAGE, "scopes": ["read"]}), 201)
     return Secret(

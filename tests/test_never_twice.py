@@ -58,11 +58,11 @@ async def offers_on_a_pool(requester: System, provider: System, there: int = 20)
 
 
 WINDOWS = [
-    ("2027-01-10T00:00:00Z", "2027-01-14T00:00:00Z"),
-    ("2027-01-12T00:00:00Z", "2027-01-16T00:00:00Z"),
-    ("2027-01-14T00:00:00Z", "2027-01-18T00:00:00Z"),
-    ("2027-01-13T23:59:59.999999Z", "2027-01-14T00:00:00.000001Z"),
-    ("2027-01-18T00:00:00Z", "2027-01-20T00:00:00Z"),
+    ("2097-01-10T00:00:00Z", "2097-01-14T00:00:00Z"),
+    ("2097-01-12T00:00:00Z", "2097-01-16T00:00:00Z"),
+    ("2097-01-14T00:00:00Z", "2097-01-18T00:00:00Z"),
+    ("2097-01-13T23:59:59.999999Z", "2097-01-14T00:00:00.000001Z"),
+    ("2097-01-18T00:00:00Z", "2097-01-20T00:00:00Z"),
 ]
 
 
@@ -478,7 +478,7 @@ async def test_many_first_publications_of_one_reference_make_one_lot(
     await kgz.site()
     pool = {
         "skill": "usar", "languages": ["ru"], "headcount": 3, "notice_hours": 4, "site": "central",
-        "available_from": "2026-01-01T00:00:00Z", "available_until": "2028-01-01T00:00:00Z",
+        "available_from": "2026-01-01T00:00:00Z", "available_until": "2099-12-31T00:00:00Z",
     }  # fmt: skip
     answers = await asyncio.gather(
         *(kgz.put(f"/v1/my/volunteers/{ref}", pool | {"headcount": 3 + n}) for n in range(20))

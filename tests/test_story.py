@@ -64,10 +64,10 @@ async def test_volunteers_go_from_mobilisation_to_return(tur: System, kgz: Syste
     await kgz.move("deployments", deployment, "mobilise")
     there = await tur.move("deployments", deployment, "arrive")
     assert (there["status"], there["manifest"]) == ("deployed", "sealed")
-    await tur.move("deployments", deployment, "extension", {"until": "2027-02-05T00:00:00Z"})
+    await tur.move("deployments", deployment, "extension", {"until": "2097-02-05T00:00:00Z"})
     refused(await tur.post(f"{path}/extension/accept"), 403, "role_forbidden")
     longer = await kgz.move("deployments", deployment, "extension/accept")
-    assert longer["until"].startswith("2027-02-05")
+    assert longer["until"].startswith("2097-02-05")
     assert await kgz.move("deployments", deployment, "extension/accept") == longer
     await tur.move("deployments", deployment, "release", {"reason": "Relieved."})
     assert (await kgz.own_pool(pool))["promised"] == 30
@@ -257,7 +257,7 @@ async def test_a_pool_that_shrinks_below_its_promises_tells_both_parties(
     await kgz.offer(request, from_pool(request, pool, 15))
     assert (await kgz.pool(12, ref=pool["ref"]))["shortfall"] == 3
     await _told(tur, head, "volunteers.shortfall", pool["id"], {"shortfall": 3})
-    early = await kgz.pool(20, ref=pool["ref"], available_until="2027-01-15T00:00:00Z")
+    early = await kgz.pool(20, ref=pool["ref"], available_until="2097-01-15T00:00:00Z")
     assert early["shortfall"] == 15, "nobody is available after the window"
 
 
@@ -305,7 +305,7 @@ def _request_body(emergency: str) -> dict[str, object]:
     return {
         "emergency": emergency,
         "title": "Late",
-        "needed_by": "2027-02-01T12:00:00Z",
+        "needed_by": "2097-02-01T12:00:00Z",
         "destination": {"name": "P", "country": "TUR", "lat": 37.5, "lon": 37.3},
         "lines": [goods(1)],
     }

@@ -17,8 +17,8 @@ JERRYCAN = "HCONJCANP20"
 SMALL_JERRYCAN = "HCONJCANPF10"
 TENT = "HSHETENTF16C"
 
-FROM, UNTIL = "2027-01-10T00:00:00Z", "2027-01-24T00:00:00Z"
-AVAILABLE = ("2026-01-01T00:00:00Z", "2028-01-01T00:00:00Z")
+FROM, UNTIL = "2097-01-10T00:00:00Z", "2097-01-24T00:00:00Z"
+AVAILABLE = ("2026-01-01T00:00:00Z", "2099-12-31T00:00:00Z")
 
 _numbers = itertools.count(1)
 
@@ -135,7 +135,7 @@ class System:
             "emergency": emergency or (await self.emergency())["id"],
             "title": "Winter shelter",
             "priority": "high",
-            "needed_by": "2027-02-01T12:00:00Z",
+            "needed_by": "2097-02-01T12:00:00Z",
             "destination": {"name": "Pazarcık", "country": "TUR", "lat": 37.49, "lon": 37.3},
             "lines": list(lines),
             **more,
