@@ -184,17 +184,22 @@ async def recorded(service: Service, society: str) -> Any:
 
 
 async def test_a_dry_run_tells_what_would_be_and_changes_nothing(
-    kaz: System, service: Service
+    kaz: System, tur: System, service: Service
 ) -> None:
     site = await kaz.site()
     lot = await kaz.lot(5)
+    request = await tur.request(goods(2))
+    await kaz.offer(request, from_lot(request, await kaz.lot(5), 2))
     before = await owned(kaz)
     told_before = await recorded(service, "KAZ")
     table = sheet(
         f"{fresh('dry')},{BLANKET},{site},5", f"{lot['ref']},{BLANKET},{site},6", "x,y,z,1"
     )
     report = await bring(kaz, table, dry_run=True, mode="replace")
-    assert counts(report) == (3, 1, 1, 0, len(before) - 1, 1)
+    # Of what this test's neighbours published, some may be promised: that stays.
+    promised = sum(mine["reserved"] > 0 for mine in before)
+    assert counts(report) == (3, 1, 1, 0, len(before) - 1 - promised, 1)
+    assert report["kept_reserved_total"] == promised
     assert report["dry_run"] is True
     assert await owned(kaz) == before
     assert await recorded(service, "KAZ") == told_before
