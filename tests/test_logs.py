@@ -126,3 +126,31 @@ async def test_an_error_of_ours_is_told_without_names_bodies_or_keys(
     assert "violates check constraint" in history
     assert "Example-Person" not in history
     assert "Failing row" not in history
+
+
+@pytest.mark.parametrize(
+    ("path", "media"),
+    [("/v1/offers", "application/json"), ("/v1/my/stock/import", "text/csv")],
+)
+async def test_a_caller_who_breaks_off_is_no_fault_of_the_service(
+    child: Running, two: tuple[System, System], path: str, media: str
+) -> None:
+    aze = two[1]
+    name = f"broken-off-{media.replace('/', '.')}"
+    _, writer = await asyncio.open_connection("127.0.0.1", aze.http.base_url.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: exchange\r\nX-Request-Id: {name}\r\n"
+        f"Authorization: {aze.http.headers['Authorization']}\r\n"
+        f"Content-Type: {media}\r\nContent-Length: 100000\r\n\r\n"
+    )
+    writer.write(head.encode() + b"ref,item,site,quantity\n")
+    await writer.drain()
+    writer.close()
+    told: list[dict[str, Any]] = []
+    for _ in range(400):
+        told = [line for line in lines(child) if line.get("request_id") == name]
+        if told:
+            break
+        await asyncio.sleep(0.05)
+    assert [(line["event"], line["level"]) for line in told] == [("request", "info")]
+    assert told[0]["status"] == 499, "what nginx calls a client who closed the request"
