@@ -29,6 +29,9 @@ _OF_THE_WORLD = frozenset(
         "pack_mismatch",
         "receipt_mismatch",
         "idempotency_key_reused",
+        # To the schema a file is a text, whatever it holds.
+        "unreadable_file",
+        "import_refused",
     }
 )
 # Faults between fields, of cursors (opaque words of ours), and rules of texts and times for which
