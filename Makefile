@@ -30,6 +30,7 @@ demo: $(INSTALLED)
 	exec $(BIN)/komek demo
 
 bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
 	$(BIN)/python -m bench
 
 # Names, versions and hashes; where packages come from is each machine's own affair.
@@ -38,6 +39,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no
 lock: $(INSTALLED)
 	$(COMPILE) --extra dev --output-file requirements/dev.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock pyproject.toml
+	$(COMPILE) --extra bench --constraint requirements/dev.lock --output-file requirements/bench.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock --only-build-deps --build-deps-for wheel --output-file requirements/build.lock pyproject.toml
 
 clean:

@@ -92,6 +92,60 @@ async def attempts(request: Request, database: Database, inner: Handler, call: b
     )
 
 
+class Question(Exchange):
+    """A route that reads, thinks for long and stores nothing: it holds no connection meanwhile.
+
+    A question that is sent by POST may carry an Idempotency-Key as every POST: its answer is kept,
+    in a transaction of its own, since there is no effect that it would have to be one with.
+    """
+
+    def get_route_handler(self) -> Handler:
+        """The route's code with what surrounds it, and no transaction."""
+        inner: Handler = super(Exchange, self).get_route_handler()
+        permission = self.permission
+        has_body = self.body_field is not None
+
+        async def handle(request: Request) -> Response:
+            ring: KeyRing = request.app.state.keyring
+            request.state.caller = caller = await ring.identify(
+                request.headers.get("authorization")
+            )
+            permission.check(caller)
+            _each_once(request)
+            if request.method in _READS:
+                return _unless_known(request, await inner(request))
+            body = await request.body()
+            if has_body:
+                _parse(request, body)
+            key = _idempotency_key(request)
+            if key is None:
+                return await inner(request)
+            return await _answer_once(request, inner, body, key)
+
+        return handle
+
+
+async def _answer_once(request: Request, inner: Handler, body: bytes, key: str) -> Response:
+    database: Database = request.app.state.database
+    client = request.state.caller.client
+    call = idempotency.call_digest(request.method, request.url.path, body)
+    async with database.transaction() as tx:
+        prior = await idempotency.begin(tx, client, key, call)
+    if prior is not None:
+        return _replay(prior)
+    response = await inner(request)
+    if response.status_code in idempotency.STORED:
+        try:
+            async with database.transaction() as tx:
+                await idempotency.keep(tx, client, key, call, _answer(response))
+        except Overtaken:
+            async with database.transaction() as tx:
+                prior = await idempotency.begin(tx, client, key, call)
+            if prior is not None:
+                return _replay(prior)
+    return response
+
+
 def _deadlock(error: AppError) -> bool:
     cause = getattr(error.__cause__, "driver_exception", None)
     return type(cause).__name__ in {"DeadlockDetectedError", "SerializationError"}

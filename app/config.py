@@ -51,6 +51,8 @@ class Settings:
     webhook_allow_private: bool = False
     webhook_timeout: float = 20.0
     webhook_endpoints: int = 32
+    plans_at_once: int = 1
+    plan_memory: int = 2 << 30
     log_level: str = "info"
 
     @classmethod
@@ -97,6 +99,8 @@ class Settings:
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),
+            plans_at_once=int(number("PLANS_AT_ONCE", cls.plans_at_once, 1, 64)),
+            plan_memory=int(number("PLAN_MEMORY", cls.plan_memory, 1 << 28, 1 << 40)),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
             webhook_allow_private=env.get("KOMEK_WEBHOOK_ALLOW_PRIVATE", "").strip() == "1",
             webhook_timeout=number("WEBHOOK_TIMEOUT", cls.webhook_timeout, 1, 30),

@@ -284,6 +284,17 @@ class Database:
         except _REFUSED as error:
             raise refusal(error) from error
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for SELECTs that must all see one and the same state. To be held briefly."""
+        try:
+            async with self.engine.connect() as connection:
+                driver = _driver(connection)
+                async with driver.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+        except _REFUSED as error:
+            raise refusal(error) from error
+
     async def close(self) -> None:
         """Close the pool."""
         await self.engine.dispose()
@@ -343,3 +354,12 @@ async def _connection(request: Request) -> AsyncConnection:
 
 Tx = Annotated[AsyncConnection, Depends(_connection)]
 ReadTx = Annotated[AsyncConnection, Depends(_connection)]
+
+
+async def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+Snapshots = Annotated[Database, Depends(_database)]
+"""For a `Question`: it opens a snapshot itself, and lets it go before it begins to think."""

@@ -161,6 +161,11 @@ CODES: dict[str, Problem] = {
         "It refers to something that does not exist",
         "`errors` names the field. What is not yours to see answers in the same way.",
     ),
+    "plan_too_large": Problem(
+        422,
+        "Too much to plan at once",
+        "`detail` tells the limit. Plan fewer requests at once: name them in `requests`.",
+    ),
     "pack_mismatch": Problem(
         422,
         "The pack cannot express this quantity",
@@ -193,6 +198,12 @@ CODES: dict[str, Problem] = {
         "The exchange is busy",
         "No database connection came free, or a lock was not released in time. Nothing was "
         "changed. Repeat after `Retry-After`.",
+    ),
+    "plan_failed": Problem(
+        503,
+        "No plan within the limits",
+        "The planning process found nothing within its time and memory, or it failed. Nothing was "
+        "changed. Plan fewer requests at once, or with a longer `time_limit`.",
     ),
     "database_unavailable": Problem(
         503,

@@ -156,6 +156,20 @@ def _uuid(value: Any) -> UUID:
         ) from None
 
 
+def read_degrees(value: object) -> object:
+    """Checks text of the form `lat,lon`; the text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    lat, comma, lon = value.partition(",")
+    try:
+        place = (float(lat), float(lon))
+    except ValueError:
+        raise ValueError("two degrees with a comma between them, such as 37.58,36.93") from None
+    if not comma or not (-90 <= place[0] <= 90 and -180 <= place[1] <= 180):
+        raise ValueError("a latitude of -90 to 90 and a longitude of -180 to 180")
+    return value
+
+
 Instant = Annotated[datetime, Field(strict=False), BeforeValidator(_instant)]
 Day = Annotated[date, Field(strict=False), BeforeValidator(_day)]
 Id = Annotated[UUID, Field(strict=False), BeforeValidator(_uuid)]

@@ -23,6 +23,8 @@ from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
 from app.ledger.streaming import Stream
+from app.matching import api as matching
+from app.matching.hosting import Thinking
 from app.offers import actions as offering
 from app.offers import api as offers
 from app.requests import api as requests
@@ -30,6 +32,7 @@ from app.service import chores, docs, logs, openapi, operations, refusals, stopp
 from app.service.doorway import Doorway
 from app.stock import api as stock
 from app.stock import bulk as stock_bulk
+from app.transport import api as transport
 from app.uploads import Upload
 from app.volunteers import api as volunteers
 from app.volunteers import bulk as volunteers_bulk
@@ -40,12 +43,14 @@ from app.webhooks.sending import Bounds, Sender
 ROOMS = (
     access,
     catalogue,
+    transport,
     stock_bulk,
     stock,
     volunteers_bulk,
     volunteers,
     emergencies,
     requests,
+    matching,
     offers,
     consignments,
     deployments,
@@ -71,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database = Database(settings.database_url, settings)
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
+        application.state.thinking = thinking = Thinking(settings)
         listening = Listening(settings.database_url)
         application.state.listening = listening
         application.state.stream = Stream(database, listening)
@@ -88,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await stopping.end(tasks)
+            await thinking.close()
             await database.close()
 
     application = FastAPI(

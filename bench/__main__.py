@@ -9,6 +9,7 @@ from bench.contention import from_one_lot
 from bench.growth import latency_as_it_grows
 from bench.load import Strange
 from bench.memory import of_a_worker
+from bench.planning import over_http
 from bench.report import Measured, machine, table
 from bench.scale import FULL, QUICK
 from bench.stage import stage
@@ -17,7 +18,16 @@ from bench.throughput import against_the_floor
 from bench.webhooks import deliveries
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (*_AGAINST_THE_FLOOR, "growth", "contention", "memory", "stream", "webhooks", "bulk")
+NAMES = (
+    *_AGAINST_THE_FLOOR,
+    "growth",
+    "contention",
+    "memory",
+    "plans",
+    "stream",
+    "webhooks",
+    "bulk",
+)
 
 
 def main() -> int:
@@ -40,6 +50,8 @@ def main() -> int:
                 measured += latency_as_it_grows(there, scale)
             if "memory" in names:
                 measured += of_a_worker(there, scale)
+            if "plans" in names:
+                measured += over_http(there, scale)
             if "stream" in names:
                 measured += of_listeners(there, scale)
             if "webhooks" in names:

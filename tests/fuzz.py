@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXCLUDED = ("positive_data_acceptance",)
 SMOKE = {"as": "TUR", "phases": "examples,fuzzing", "examples": "1"}
 FULL = {"as": "TUR,AZE", "phases": "examples,coverage,fuzzing,stateful", "examples": "8"}
-LONGEST = 300
+LONGEST = 900
 """Seconds for one run; far more than it needs."""
 
 

@@ -29,7 +29,7 @@ _OF_THE_WORLD = frozenset(
         "pack_mismatch",
         "receipt_mismatch",
         "idempotency_key_reused",
-        # To the schema a file is a text, whatever it holds.
+        # To a schema a file is text, whatever stands in it.
         "unreadable_file",
         "import_refused",
     }

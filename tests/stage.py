@@ -182,6 +182,106 @@ class Stage:
             "GET /v1/items/{code}/conversion": [
                 Call(tur, {"code": BLANKET}, query={"quantity": "20", "pack": "bale-20"})
             ],
+            "PUT /v1/hubs/{code}": [
+                Call(tur, {"code": "XBADHUB"}, {**PLACE, "name": "Pazarcık depot"})
+            ],
+            "PUT /v1/legs/{code}": [
+                # Closed, so that nothing travels on it.
+                Call(
+                    tur,
+                    {"code": "xbad-leg"},
+                    {
+                        "start": "AKTAU",
+                        "end": "ATYRAU",
+                        "mode": "road",
+                        "hours": 9.5,
+                        "border_hours": 0,
+                        "cost_per_tonne": 90,
+                        "capacity_t": 20,
+                        "months": [5, 6, 7],
+                        "closed": True,
+                        "note": "Flooded.",
+                    },
+                )
+            ],
+            "GET /v1/routes": [
+                Call(
+                    tur,
+                    query={
+                        "from": "43.65,51.16",
+                        "from_country": "KAZ",
+                        "to": "37.49,37.3",
+                        "to_country": "TUR",
+                    },
+                )
+            ],
+            "POST /v1/emergencies/{id}/plan": [
+                Call(
+                    tur,
+                    {"id": self.emergency},
+                    {
+                        "at": FROM,
+                        "latest_arrival": UNTIL,
+                        "max_consignments": 2,
+                        "leave_out": ["KGZ"],
+                        "weights": {"time": 1, "fair_share": 1, "consignments": 1, "cost": 1},
+                        "margin_days": 30,
+                        "handling_hours": 6,
+                        "modes": ["road", "air"],
+                        "substitutes": True,
+                        "count_proposed": True,
+                        "time_limit": 1,
+                        "requests": [ask["id"]],
+                        "what_if": {
+                            "closed_legs": ["sea-aktau-baku"],
+                            "lots": [
+                                {
+                                    "society": "KAZ",
+                                    "item": BLANKET,
+                                    "quantity": 5,
+                                    "place": "Aktau",
+                                    "country": "KAZ",
+                                    "lat": 43.65,
+                                    "lon": 51.16,
+                                    "expires_on": "2028-06-30",
+                                }
+                            ],
+                            "deadlines": [{"request": ask["id"], "needed_by": UNTIL}],
+                        },
+                    },
+                )
+            ],
+            "POST /v1/preparedness": [
+                Call(
+                    tur,
+                    body={
+                        "place": PLACE,
+                        "people": 100,
+                        "within_hours": 72,
+                        "days": 14,
+                        "at": FROM,
+                        "needs": [{"item": BLANKET, "per_person": 2}],
+                        "margin_days": 30,
+                        "handling_hours": 6,
+                    },
+                )
+            ],
+            "POST /v1/offers/screening": [
+                Call(
+                    aze,
+                    body={
+                        "emergency": self.emergency,
+                        "to": "TUR",
+                        "lines": [
+                            {"stock": self.lot["id"], "quantity": 1, "pack": "bale-20"},
+                            {"volunteers": self.pool["id"], "headcount": 1},
+                        ],
+                        "expires_at": UNTIL,
+                        "eta": UNTIL,
+                        "message": "Loaded.",
+                    },
+                )
+            ],
             "PUT /v1/my/sites/{ref}": [
                 Call(aze, {"ref": "xbad"}, {**PLACE, "country": "AZE", "kind": "port"})
             ],
@@ -403,5 +503,10 @@ class Stage:
         return {
             "ids": ids,
             "refs": {"sites": "central", "stock": self.lot["ref"], "volunteers": self.pool["ref"]},
-            "codes": {"items": BLANKET, "skills": "usar"},
+            "codes": {
+                "items": BLANKET,
+                "skills": "usar",
+                "hubs": "AKTAU",
+                "legs": "sea-aktau-baku",
+            },
         }

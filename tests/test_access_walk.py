@@ -309,6 +309,8 @@ def _public(secret: Secret) -> list[str]:
     request, emergency = secret.request["id"], secret.emergency
     fixed = [
         f"/v1/requests/{request}",
+        f"/v1/requests/{request}/matches",
+        "/v1/routes?from=43.2,76.9&from_country=KAZ&to=42.8,74.6&to_country=KGZ",
         f"/v1/emergencies/{emergency}",
         f"/v1/emergencies/{emergency}/board",
         f"/v1/emergencies/{emergency}/board?format=csv",
@@ -323,7 +325,7 @@ def _public(secret: Secret) -> list[str]:
     lists = [
         f"{name.split(' ')[1]}?limit=200"
         for name in every_route()
-        if name.startswith("GET ") and "{" not in name and name not in ENDLESS
+        if name.startswith("GET ") and "{" not in name and name not in ENDLESS | {"GET /v1/routes"}
     ]
     single = ("/v1/me", "/v1/events/head")
     return fixed + [p for p in lists if not p.startswith(single)] + list(single)

@@ -21,6 +21,8 @@ _PLACE = '"@place@"'
 
 # Where the answer shows a field under another pointer; None: it shows it nowhere.
 _SHOWN: tuple[tuple[str, str, str | None], ...] = (
+    # Questions: nothing of them is stored.
+    (r"POST /v1/(preparedness|offers/screening|emergencies/.*/plan)", r".*", None),
     (r"PUT /v1/societies/.*", r"(.*)", r"\1"),
     (r"POST /v1/clients/.*/rotate", r"/overlap_hours", None),
     # Where to begin is a place in the ledger, which moves on: see `progress`.

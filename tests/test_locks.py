@@ -14,6 +14,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WANTED = {
     "run": PROJECT["project"]["dependencies"],
     "dev": PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"],
+    "bench": PROJECT["project"]["dependencies"]
+    + PROJECT["project"]["optional-dependencies"]["bench"],
     "build": PROJECT["build-system"]["requires"],
 }
 

@@ -172,7 +172,17 @@ REQUESTS = (
         (Need("blankets, Pazarcık", BLANKET, 4_000),),
         "high",
     ),
+    Request(
+        "Shelter for Adıyaman",
+        "2023-02-13T12:00:00Z",
+        ("Adıyaman", 37.76, 38.28),
+        (Need("tents, Adıyaman", TENT, 400), Need("blankets, Adıyaman", BLANKET, 5_000)),
+        "high",
+    ),
 )
+PLANNED = "tents, Adıyaman"
+"""A need of the request that is left to the plan: nobody offers for it of itself."""
+PLANNED_FIRST_AT, PLANNED_AT = "2023-02-06T06:00:00Z", "2023-02-08T18:00:00Z"
 
 
 @dataclass(frozen=True)

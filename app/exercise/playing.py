@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from app.chance import random_bytes
 from app.config import Settings
-from app.exercise import journeys, kahramanmaras, reckoning, running, story
+from app.exercise import journeys, kahramanmaras, planned, reckoning, running, story
 from app.exercise.running import NotStarted, Service, serving_apart
 from app.exercise.stage import Stage, Unexpected
 from app.exercise.system import Json, Refused, System, Unreachable
@@ -50,9 +50,11 @@ async def _play(service: Service, keys: dict[str, str], telling: Telling) -> tup
         stage = Stage(systems, telling, run=random_bytes(3).hex())
         await story.publish(stage)
         await story.report(stage)
+        await planned.look_ahead(stage)
         taken = await story.offer(stage)
         taken += await story.help_unasked(stage)
         taken += await story.contest(stage)
+        await planned.follow(stage)
         sent = await journeys.send(stage, taken)
         await journeys.receive(stage, sent)
         await journeys.deploy(stage, taken)

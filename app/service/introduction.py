@@ -55,10 +55,12 @@ to your own systems by webhooks.
 TAGS = [
     ("Access", "Who calls: societies, clients and their keys."),
     ("Catalogue", "Items with packs and substitutes, and skills, in seven languages."),
+    ("Transport", "Hubs, the legs between them, and the routes that they make."),
     ("Stock", "Your sites and lots, and the network's stock."),
     ("Volunteers", "Your pools of volunteers, and the network's. No names."),
     ("Emergencies", "The disasters that requests belong to."),
     ("Requests", "Ask for goods and people."),
+    ("Matching", "Who can help soonest, with least, and fairly; what if; preparedness."),
     ("Offers", "Answer a request. An offer reserves what it offers."),
     ("Consignments", "Goods on their way, from dispatch to receipt."),
     ("Deployments", "People on their way, from mobilisation to return."),

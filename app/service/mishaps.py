@@ -10,10 +10,12 @@ Json = dict[str, Any]
 _OBJECT = {
     "Access": "client",
     "Catalogue": "item",
+    "Transport": "hub",
     "Stock": "lot",
     "Volunteers": "pool",
     "Emergencies": "emergency",
     "Requests": "request",
+    "Matching": "emergency",
     "Offers": "offer",
     "Consignments": "consignment",
     "Deployments": "deployment",
@@ -28,6 +30,7 @@ _STATES = {
     "test_webhook": ("webhook", "paused", "active"),
     "close_request": ("request", "cancelled", "open"),
     "cancel_request": ("request", "closed", "open"),
+    "get_matches": ("request", "closed", "open"),
     "propose_offer": ("request", "closed", "open"),
     "accept_offer": ("offer", "expired", "proposed"),
     "decline_offer": ("offer", "accepted", "proposed"),
@@ -59,6 +62,10 @@ _UNKNOWN = {
     "open_webhook": ("/types/0", "type of event"),
     "change_webhook": ("/types/0", "type of event"),
     "change_request": ("/lines", "line of this request"),
+    "put_leg": ("/end", "hub"),
+    "plan_emergency": ("/what_if/closed_legs/0", "leg"),
+    "try_scenario": ("/needs/0/item", "item"),
+    "screen_offer": ("/lines/0/stock", "lot of yours"),
     "propose_offer": ("/lines/0/stock", "lot of yours"),
     "accept_offer": ("/lines/0/line", "line of this offer"),
     "plan_consignment": ("/lines/0/offer_line", "line of goods of this offer"),
@@ -172,10 +179,29 @@ _PLAIN: dict[str, tuple[str, Json]] = {
         },
     ),
     "manifest_erased": ("It was erased at 2027-03-10T04:00:00.000000Z.", {}),
+    "plan_too_large": (
+        "12000 lines are asked for; a plan takes 10000 at most. Name fewer `requests`.",
+        {},
+    ),
+    "plan_failed": ("No plan was found within the limits.", {}),
     "busy": ("No database connection came free in time.", {}),
     "database_unavailable": ("The database connection failed.", {}),
     "stopping": ("The service is stopping.", {}),
     "internal_error": ("Something went wrong on our side; nothing was changed.", {}),
+}
+
+
+_OWN: dict[tuple[str, str], tuple[str, Json]] = {
+    ("delete_hub", "conflict"): ("Legs end at this hub; delete them first.", {}),
+    ("get_matches", "busy"): ("Other plans are being made.", {}),
+    ("plan_emergency", "busy"): ("Other plans are being made.", {}),
+    ("try_scenario", "busy"): ("Other plans are being made.", {}),
+}
+"""What an operation says in its own words."""
+_MAY = {
+    "get_matches": "Only the society that asked and the secretariat see its plan.",
+    "plan_emergency": "Only societies with an open request in this emergency and the "
+    "secretariat plan.",
 }
 
 
@@ -195,7 +221,8 @@ def _said(operation: Json, code: str) -> AppError:
     if code == "wrong_state":
         return _state(name, what)
     if code == "not_found":
-        what = "site" if "site" in name else "skill" if "skill" in name else what
+        named = next((w for w in ("site", "skill", "leg", "matches") if w in name), what)
+        what = "request" if named == "matches" else named
         return AppError(code, f"There is no such {what}, or it is not yours to see.")
     if code == "unknown_reference":
         pointer, what = _UNKNOWN.get(name, ("", what))
@@ -220,7 +247,7 @@ def _said(operation: Json, code: str) -> AppError:
         return AppError(code, f"This needs the scope {scope}.")
     if code == "role_forbidden":
         return AppError(code, _role(operation))
-    detail, extra = _PLAIN[code]
+    detail, extra = _OWN.get((name, code)) or _PLAIN[code]
     if "text/csv" in operation.get("requestBody", {}).get("content", {}):
         detail = _FILE.get(code, detail)
     return AppError(code, detail, extra=extra)
@@ -264,4 +291,4 @@ def _role(operation: Json) -> str:
     if roles:
         needed = " or ".join(roles.split(", "))
         return f"This is open to the role {needed} alone."
-    return "Only the two parties may do this."
+    return _MAY.get(operation["operationId"], "Only the two parties may do this.")

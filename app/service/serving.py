@@ -25,6 +25,7 @@ from app.catalogue import actions as catalogue
 from app.config import Settings
 from app.db import Database
 from app.service import server
+from app.transport import actions as transport
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -59,6 +60,7 @@ async def load(settings: Settings, url: str) -> None:
             await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SEEDING})
             await access.admit_founders(tx)
             added = await catalogue.load_catalogue(tx, _secretariat())
+            added += await transport.load_network(tx, _secretariat())
         if added:
             log.info("catalogue_loaded", entries=added)
     finally:

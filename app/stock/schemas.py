@@ -23,6 +23,7 @@ from app.fields import (
     Ref,
     Shown,
     SocietyCode,
+    read_degrees,
 )
 from app.pages import PageQuery
 
@@ -187,20 +188,6 @@ LotRef = Annotated[Ref, Path(description="Your own reference of the lot.", examp
 LotId = Annotated[Id, Path(description="The lot's id.", examples=[specimens.LOT])]
 
 
-def _near(value: object) -> object:
-    """`lat,lon` as two degrees."""
-    if not isinstance(value, str):
-        return value
-    lat, comma, lon = value.partition(",")
-    try:
-        place = (float(lat), float(lon))
-    except ValueError:
-        raise ValueError("two degrees with a comma between them, such as 37.58,36.93") from None
-    if not comma or not (-90 <= place[0] <= 90 and -180 <= place[1] <= 180):
-        raise ValueError("a latitude of -90 to 90 and a longitude of -180 to 180")
-    return value
-
-
 class StockQuery(PageQuery):
     """Which lots."""
 
@@ -226,7 +213,7 @@ class StockQuery(PageQuery):
         description="Still good after this day; what does not expire is always found.",
         examples=["2026-06-30"],
     )
-    near: Annotated[str, Field(max_length=60), BeforeValidator(_near)] | None = Field(
+    near: Annotated[str, Field(max_length=60), BeforeValidator(read_degrees)] | None = Field(
         default=None,
         description="`lat,lon` in degrees: nearest first, with `distance_km`.",
         examples=["37.58,36.93"],

@@ -16,11 +16,13 @@ number) is left out too, so that *Execute* can be pressed twice.
 from app.service.story.help import END, GOODS, OFFERS, PEOPLE
 from app.service.story.messages import MESSAGES
 from app.service.story.needs import ACCESS, CATALOGUE, NEEDS, STOCK, VOLUNTEERS
+from app.service.story.plans import MATCHING, TRANSPORT
 from app.service.story.step import ASKER, HELPER, Step
 
 __all__ = ["ASKER", "HELPER", "STORY", "Step"]
 
 STORY = [
-    *ACCESS, *CATALOGUE, *STOCK, *VOLUNTEERS, *NEEDS, *OFFERS, *GOODS, *PEOPLE, *END, *MESSAGES,
+    *ACCESS, *CATALOGUE, *TRANSPORT, *STOCK, *VOLUNTEERS, *NEEDS, *MATCHING,
+    *OFFERS, *GOODS, *PEOPLE, *END, *MESSAGES,
 ]  # fmt: skip
 """In the order in which it can be played."""

@@ -1,0 +1,1 @@
+"""Plans: who can best cover what is asked for. Reads, and stores nothing."""

@@ -1,0 +1,161 @@
+"""What plans are made from: SQL that reads across the rooms, and never writes.
+
+PostgreSQL writes each part as JSON and this process hands it on unread: to parse a hundred
+thousand lots here would keep every other caller waiting.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_HEAD = text("SELECT society, emergency, status FROM requests WHERE id = :request")
+
+
+async def head(tx: AsyncConnection, request: UUID) -> Any:
+    """Whose request it is."""
+    return (await tx.execute(_HEAD, {"request": request})).one_or_none()
+
+
+_ASKERS = text("""
+SELECT coalesce(array_agg(DISTINCT r.society) FILTER (WHERE r.id IS NOT NULL), '{}') AS societies,
+    coalesce(array_agg(r.id) FILTER (WHERE r.id IS NOT NULL), '{}') AS requests
+FROM emergencies e LEFT JOIN requests r ON r.emergency = e.id AND r.status = 'open'
+WHERE e.id = :emergency GROUP BY e.id
+""")
+
+
+async def askers(tx: AsyncConnection, emergency: UUID) -> Any:
+    """Which requests are open in an emergency, and whose; None where there is no such emergency."""
+    return (await tx.execute(_ASKERS, {"emergency": emergency})).one_or_none()
+
+
+_CHOSEN = """
+r.status = 'open' AND (CAST(:request AS uuid) IS NULL OR r.id = :request)
+    AND (CAST(:emergency AS uuid) IS NULL OR r.emergency = :emergency)
+    AND (CAST(:only AS uuid[]) IS NULL OR r.id = ANY(CAST(:only AS uuid[])))
+"""
+
+_LINES = text(f"""
+SELECT count(*), coalesce(json_agg(json_build_object(
+    'line', l.id, 'request', r.id, 'society', r.society, 'title', r.title,
+    'priority', r.priority, 'needed_by', r.needed_by,
+    'place', json_build_array(r.place, r.country, r.lat, r.lon),
+    'kind', l.kind, 'item', l.item, 'skill', l.skill, 'accept_substitutes', l.accept_substitutes,
+    'from', l.from_at, 'until', l.until_at, 'languages', l.languages,
+    'requested', l.requested, 'accepted', l.accepted,
+    'outstanding', greatest(0, l.requested - l.accepted),
+    'proposed', (SELECT coalesce(sum(p.offered - p.accepted), 0)::bigint FROM pledges p
+                 WHERE p.line = l.id))
+    ORDER BY r.id, l.position), '[]')::text
+FROM requests r JOIN request_lines l ON l.request = r.id WHERE {_CHOSEN}
+""")
+
+_WANTED = """
+wanted AS (
+    SELECT DISTINCT l.item, l.skill FROM requests r JOIN request_lines l ON l.request = r.id
+    WHERE {chosen}
+), items_wanted AS (
+    SELECT item FROM wanted WHERE item IS NOT NULL
+    UNION SELECT s.substitute FROM substitutes s JOIN wanted w ON w.item = s.item
+    UNION SELECT unnest(CAST(:items AS text[]))
+)"""
+
+_LOTS = """
+SELECT count(*), coalesce(json_agg(json_build_array(
+    l.id, l.society, l.item, l.site, greatest(0, l.quantity - l.keep_back - l.reserved),
+    l.expires_on, l.visible_to) ORDER BY l.id), '[]')::text
+FROM lots l WHERE NOT l.withdrawn AND l.item IN (SELECT item FROM items_wanted)
+"""
+
+_POOLS = """
+SELECT coalesce(json_agg(json_build_array(
+    p.id, p.society, p.skill, p.site, p.headcount, p.available_from, p.available_until,
+    p.notice_hours, p.languages, p.visible_to,
+    (SELECT json_agg(json_build_array(x.from_at, x.until_at, x.headcount) ORDER BY x.holder)
+     FROM promises x WHERE x.pool = p.id AND x.headcount > 0 AND x.until_at > :now))
+    ORDER BY p.id), '[]')::text
+FROM pools p WHERE NOT p.withdrawn AND p.skill IN (SELECT skill FROM wanted)
+"""
+
+_ITEMS = """
+SELECT coalesce(json_object_agg(i.code, json_build_object(
+    'unit', i.unit, 'kg', i.weight_kg, 'litres', i.volume_l, 'name', i.names ->> 'en',
+    'packs', (SELECT json_agg(json_build_array(k.code, k.quantity) ORDER BY k.quantity DESC, k.code)
+              FROM packs k WHERE k.item = i.code),
+    'substitutes', (SELECT json_agg(json_build_array(s.substitute, s.quantity, s.per)
+                                    ORDER BY s.substitute)
+                    FROM substitutes s WHERE s.item = i.code))), '{}')::text
+FROM items i WHERE i.code IN (SELECT item FROM items_wanted)
+"""
+
+_SITES = """
+SELECT coalesce(json_agg(json_build_array(s.id, s.name, s.country, s.lat, s.lon) ORDER BY s.id),
+                '[]')::text
+FROM sites s
+"""
+
+
+def _among(statement: str) -> Any:
+    return text(f"WITH {_WANTED.format(chosen=_CHOSEN)} {statement}")
+
+
+_LOTS_AMONG, _POOLS_AMONG = _among(_LOTS), _among(_POOLS)
+_ITEMS_AMONG, _ALL_SITES = _among(_ITEMS), text(_SITES)
+
+
+async def lines(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
+    """How many lines the chosen open requests have, and the lines."""
+    row = (await tx.execute(_LINES, _only(chosen, "request", "emergency", "only"))).one()
+    return int(row[0]), str(row[1])
+
+
+async def lots(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
+    """How many lots there are of what could serve these lines, and the lots."""
+    row = (await tx.execute(_LOTS_AMONG, _only(chosen, *_ALL))).one()
+    return int(row[0]), str(row[1])
+
+
+_ALL = ("request", "emergency", "only", "items")
+
+
+async def others(tx: AsyncConnection, chosen: dict[str, Any]) -> dict[str, str]:
+    """Pools, items and sites for the same."""
+    values = _only(chosen, *_ALL)
+    found = {}
+    for name, statement, given in (
+        ("pools", _POOLS_AMONG, values | {"now": chosen["now"]}),
+        ("items", _ITEMS_AMONG, values),
+        ("sites", _ALL_SITES, {}),
+    ):
+        found[name] = str((await tx.execute(statement, given)).scalar_one())
+    return found
+
+
+def _only(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values.get(name) for name in names}
+
+
+_OPEN_NEEDS = text("""
+SELECT l.item, l.accept_substitutes, sum(l.requested - l.accepted)::bigint AS outstanding,
+    i.unit, i.names ->> 'en' AS name
+FROM requests r JOIN request_lines l ON l.request = r.id JOIN items i ON i.code = l.item
+WHERE r.emergency = :emergency AND r.society = :society AND r.status = 'open'
+  AND l.requested > l.accepted
+GROUP BY l.item, l.accept_substitutes, i.unit, i.names ORDER BY l.item, l.accept_substitutes
+""")
+_OPEN_SKILLS = text("""
+SELECT l.skill, sum(l.requested - l.accepted)::bigint AS outstanding
+FROM requests r JOIN request_lines l ON l.request = r.id
+WHERE r.emergency = :emergency AND r.society = :society AND r.status = 'open'
+  AND l.requested > l.accepted AND l.skill IS NOT NULL
+GROUP BY l.skill ORDER BY l.skill
+""")
+
+
+async def open_needs(tx: AsyncConnection, emergency: UUID, society: str) -> tuple[Any, Any]:
+    """What a society still asks for in an emergency: goods, and people."""
+    values = {"emergency": emergency, "society": society}
+    goods = (await tx.execute(_OPEN_NEEDS, values)).all()
+    return goods, (await tx.execute(_OPEN_SKILLS, values)).all()

@@ -1,0 +1,126 @@
+"""A plan that hangs, dies or eats memory takes nothing down: the best so far, or a problem."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.errors import AppError
+from app.matching.hosting import Thinking
+from app.matching.schemas import Options
+from tests.conftest import Service
+from tests.test_matches import NOW, SOON, item, lot
+from tests.world import System, done, goods, refused
+
+READ = (
+    "import sys, os, time; out = sys.stdout.buffer\n"
+    "sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(8), 'big'))\n"
+)
+SAY = (
+    "def say(kind, body):\n"
+    "    out.write((len(body) + 1).to_bytes(8, 'big') + kind + body); out.flush()\n"
+)
+HANGS = "time.sleep(3600)\n"
+DIES = "os._exit(9)\n"
+EATS = (
+    "import resource; most = int(sys.argv[1])\n"
+    "resource.setrlimit(resource.RLIMIT_AS, (most, most)); eaten = bytearray(most * 4)\n"
+)
+SOUND = "say(b'b', b'{}')\n"
+
+Made = Callable[..., Any]
+
+
+@asynccontextmanager
+async def thinking(service: Service, *parts: str, **bounds: Any) -> AsyncIterator[Thinking]:
+    program = READ + SAY + "".join(parts)
+    made = Thinking(
+        replace(service.settings, plan_memory=1 << 28),
+        ("-c", program),
+        **{"grace": 0.5, "patience": 0.1} | bounds,
+    )
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize("fault", [HANGS, DIES, EATS])
+async def test_the_best_so_far_is_the_answer(service: Service, fault: str) -> None:
+    async with thinking(service, SOUND, fault) as mind:
+        thought = await mind.answer(b"{}", 0.5)
+    assert (thought.document, thought.final) == (b"{}", False)
+
+
+@pytest.mark.parametrize("fault", [HANGS, DIES, EATS])
+async def test_without_any_plan_there_is_a_clear_problem(service: Service, fault: str) -> None:
+    async with thinking(service, fault) as mind:
+        with pytest.raises(AppError) as refusal:
+            await mind.answer(b"{}", 0.5)
+        assert (refusal.value.code, refusal.value.status_code) == ("plan_failed", 503)
+
+
+async def test_more_questions_than_may_be_thought_about_are_put_off(service: Service) -> None:
+    async with thinking(service, HANGS) as mind:
+        first = asyncio.create_task(mind.answer(b"{}", 1))
+        await asyncio.sleep(0)
+        with pytest.raises(AppError) as refusal:
+            await mind.answer(b"{}", 1)
+        assert refusal.value.code == "busy"
+        assert (refusal.value.headers or {})["Retry-After"]
+        with pytest.raises(AppError):
+            await first
+
+
+async def test_a_caller_who_hangs_up_leaves_no_process_and_no_turn_taken(service: Service) -> None:
+    async with thinking(service, HANGS) as mind:
+        task = asyncio.create_task(mind.answer(b"{}", 60))
+        await mind.begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not mind._turns.locked()
+        assert mind._ready == []
+
+
+async def test_the_service_goes_on_while_a_plan_hangs(
+    service: Service, tur: System, aze: System
+) -> None:
+    code = await item(tur)
+    await lot(aze, 100, code)
+    request = await tur.request(goods(50, code), needed_by=SOON)
+    path = f"/v1/requests/{request['id']}/matches"
+    usual = service.app.state.thinking
+    async with thinking(service, HANGS) as mind:
+        service.app.state.thinking = mind
+        try:
+            hanging = asyncio.create_task(tur.get(path, time_limit=1))
+            await mind.begun.wait()
+            assert done(await tur.get("/v1/me"))["society"] == "TUR"
+            assert not hanging.done()
+            problem = refused(await hanging, 503, "plan_failed")
+            assert "limits" in problem["detail"]
+        finally:
+            service.app.state.thinking = usual
+    assert done(await tur.get(path, at=NOW))["optimal"] is True
+
+
+async def test_the_planning_process_ends_where_its_memory_does(service: Service) -> None:
+    """The real program, on a question that does not fit: it dies, and nothing else does."""
+    lots = [[f"lot-{n}", "AZE", "X", "s", 5, None, None] for n in range(1_000_000)]
+    question = {
+        "kind": "plan", "at": NOW, "options": Options().plain(), "secretariat": True,
+        "only_for": None, "eyes": None, "lots": lots, "lines": [], "pools": [], "items": {},
+        "sites": [["s", "Depot", "AZE", 40.4, 49.9]], "hubs": [], "legs": [],
+    }  # fmt: skip
+    small = Thinking(replace(service.settings, plan_memory=500 << 20), grace=60)
+    with pytest.raises(AppError) as refusal:
+        await small.answer(json.dumps(question).encode(), 1)
+    assert refusal.value.code == "plan_failed"
+    again = await small.answer(json.dumps(question | {"lots": []}).encode(), 1)
+    assert again.final, "the next question finds a sound process"
+    await small.close()
