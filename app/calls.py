@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from app import idempotency
 from app.access.actions import KeyRing
@@ -31,8 +33,23 @@ _REPLAYED = ("etag", "location", "link", "content-type", "retry-after")
 _TRIES = 3
 
 
+_ADDRESSES: set[str] = set()
+"""Paths without a parameter, such as `/v1/my/stock/import`: no object has such a name."""
+
+
 class Exchange(APIRoute):
     """A route of the exchange: guarded, transactional, safe to repeat."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        super().__init__(path, endpoint, **more)
+        if "{" not in path:
+            _ADDRESSES.add(path)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """An address of its own is not also the object of another route, by another method."""
+        if self.path != scope["path"] and scope["path"] in _ADDRESSES:
+            return Match.NONE, {}
+        return super().matches(scope)
 
     @property
     def permission(self) -> May:

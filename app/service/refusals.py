@@ -102,11 +102,6 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """What the address takes: the framework names the methods of its first route alone."""
-    named = request.app.openapi()["paths"].get(request.url.path)
-    if named is not None:
-        # An address of its own, such as `/v1/my/stock/import`, though `/v1/my/stock/{ref}` would
-        # take it as well: no object has that name.
-        return [method for method in _METHODS if method.lower() in named]
     routes = request.app.router.routes
 
     def taken(method: str) -> bool:

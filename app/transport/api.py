@@ -76,6 +76,7 @@ class LegInput(Input):
         default=None,
         description="The months in which it can be used; all the year where left out.",
         examples=[[4, 5, 6, 7, 8, 9, 10]],
+        json_schema_extra={"uniqueItems": True},
     )
     closed: bool = Field(
         default=False, description="Whether it is out of use at present.", examples=[False]
