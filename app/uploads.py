@@ -190,7 +190,9 @@ class ImportQuery(BaseModel):
 class RowFault(Shown):
     """A fault of a row."""
 
-    row: int = Field(description="Row number as the spreadsheet shows it.", examples=[3])
+    row: int = Field(
+        description="Row number as the spreadsheet shows it; 0: the whole file.", examples=[3]
+    )
     field: str | None = Field(description="The field; null: the row.", examples=["quantity"])
     code: str = Field(description="The kind of fault.", examples=["ambiguous_number"])
     message: str = Field(

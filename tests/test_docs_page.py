@@ -18,6 +18,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"
 )
+# The page is a large one, and the machine may have other work.
+expect.set_options(timeout=30_000)
 _OPTIONS = [
     "--headless",
     "--no-sandbox",

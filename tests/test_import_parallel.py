@@ -4,8 +4,9 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from tests.test_import_stock import bring, counts, sent, sheet
-from tests.world import BLANKET, System, done, fresh, from_lot, goods
+from tests.conftest import Service
+from tests.test_import_stock import bring, counts, recorded, sent, sheet
+from tests.world import BLANKET, System, done, fresh, from_lot, goods, refused
 
 
 async def test_imports_that_race_with_offers_never_promise_too_much(
@@ -57,6 +58,23 @@ async def test_two_imports_of_a_society_at_once_leave_what_one_of_them_says(
     assert sum(r["created"] + r["changed"] for r in reports) == 1200
     counted = {done(await kaz.get(f"/v1/my/stock/{ref}"))["quantity"] for ref in refs[::30]}
     assert len(counted) == 1
+
+
+async def test_the_same_import_sent_many_times_at_once_takes_effect_once(
+    aze: System, service: Service
+) -> None:
+    site, key = await aze.site(), fresh("at-once")
+    table = sheet(*(f"{fresh('once')},{BLANKET},{site},5" for _ in range(200)))
+    before = await recorded(service, "AZE")
+    answers = await asyncio.gather(*(sent(aze, table, key=key) for _ in range(6)))
+    taken = [answer for answer in answers if answer.status_code == 200]
+    for answer in answers:
+        if answer.status_code != 200:
+            refused(answer, 409, "idempotency_in_progress")
+    assert taken and {answer.json()["created"] for answer in taken} == {200}
+    assert [a.headers.get("idempotency-replayed") for a in taken].count(None) == 1
+    assert (await sent(aze, table, key=key)).json() == taken[0].json()
+    assert await recorded(service, "AZE") == before + 200
 
 
 async def test_an_import_and_single_publications_of_the_same_references_both_take_effect(

@@ -196,10 +196,10 @@ async def test_a_dry_run_tells_what_would_be_and_changes_nothing(
         f"{fresh('dry')},{BLANKET},{site},5", f"{lot['ref']},{BLANKET},{site},6", "x,y,z,1"
     )
     report = await bring(kaz, table, dry_run=True, mode="replace")
-    # Of what this test's neighbours published, some may be promised: that stays.
-    promised = sum(mine["reserved"] > 0 for mine in before)
-    assert counts(report) == (3, 1, 1, 0, len(before) - 1 - promised, 1)
-    assert report["kept_reserved_total"] == promised
+    # Of what other tests left behind something may be promised.
+    gone = sum(not lot["reserved"] for lot in before) - 1
+    assert counts(report) == (3, 1, 1, 0, gone, 1)
+    assert report["kept_reserved_total"] == len(before) - 1 - gone
     assert report["dry_run"] is True
     assert await owned(kaz) == before
     assert await recorded(service, "KAZ") == told_before

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from app.embedded import EmbeddedPostgres
 from tests.processes import Running, make_client, make_database, run_sql, running
-from tests.world import System, done, from_pool, people, refused
+from tests.world import BLANKET, System, done, from_pool, people, refused
 
 NAME = "Aygün Example-Person"
 SECRET = "very-private-note"
@@ -152,3 +152,34 @@ async def test_an_error_of_ours_is_told_without_names_bodies_or_keys(
     assert "violates check constraint" in history
     assert "Example-Person" not in history
     assert "Failing row" not in history
+
+
+@pytest.mark.parametrize(
+    ("path", "media"),
+    [("/v1/offers", "application/json"), ("/v1/my/stock/import", "text/csv")],
+)
+async def test_a_caller_who_breaks_off_is_no_fault_of_the_service(
+    child: Running, two: tuple[System, System], path: str, media: str
+) -> None:
+    aze = two[1]
+    site = await aze.site()
+    name = f"broken-off-{media.replace('/', '.')}"
+    _, writer = await asyncio.open_connection("127.0.0.1", aze.http.base_url.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: exchange\r\nX-Request-Id: {name}\r\n"
+        f"Authorization: {aze.http.headers['Authorization']}\r\n"
+        f"Content-Type: {media}\r\nContent-Length: 100000\r\n\r\n"
+    )
+    table = f"ref,item,site,quantity\nbroken-off,{BLANKET},{site},5\n"
+    writer.write((head + table).encode())
+    await writer.drain()
+    writer.close()
+    told: list[dict[str, Any]] = []
+    for _ in range(400):
+        told = [line for line in lines(child) if line.get("request_id") == name]
+        if told:
+            break
+        await asyncio.sleep(0.05)
+    assert [(line["event"], line["level"]) for line in told] == [("request", "info")]
+    assert told[0]["status"] == 499, "what nginx calls a client who closed the request"
+    refused(await aze.get("/v1/my/stock/broken-off"), 404, "not_found")

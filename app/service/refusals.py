@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app import json_text
@@ -32,6 +33,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _ours)
 
 
@@ -107,6 +109,14 @@ def _methods(request: Request) -> list[str]:
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
     return [method for method in _METHODS if taken(method)]
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The caller broke off while it sent its body: nobody reads this, and it is no error of ours.
+
+    499 is what nginx has in its logs for it.
+    """
+    return Response(status_code=499)
 
 
 async def _ours(request: Request, error: Exception) -> Response:

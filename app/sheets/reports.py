@@ -64,8 +64,11 @@ class Report:
 
 def refused(content: dict[str, Any]) -> dict[str, Any]:
     """The members of a report as those of a problem: each error with a pointer as well."""
-    errors = [
-        {"pointer": f"row/{e['row']}" + (f"/{e['field']}" if e["field"] else ""), **e}
-        for e in content["errors"]
-    ]
+    errors = [{"pointer": _pointer(e["row"], e["field"]), **e} for e in content["errors"]]
     return {**content, "created": 0, "changed": 0, "withdrawn": 0, "errors": errors}
+
+
+def _pointer(row: int, field: str | None) -> str:
+    # Row 0 is the file as a whole, as "" is a whole document of JSON.
+    place = f"row/{row}" if row else ""
+    return f"{place}/{field}" if field else place
