@@ -154,12 +154,14 @@ def single(
     status: int = 200,
     location: str | None = None,
     kept: str | None = None,
+    read: str | None = None,
 ) -> Response:
     """One object with its ETag; 201 with Location where it was created.
 
-    `kept` is the document without its secret, where it has one.
+    Where the document has a secret, `kept` is the one without it, and `read` the object as it is
+    read from then on, whose ETag it is.
     """
-    headers = {"ETag": etag(document)}
+    headers = {"ETag": etag(read or document)}
     if location is not None:
         headers["Location"] = location
     if kept is None:

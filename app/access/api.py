@@ -226,6 +226,7 @@ async def create_client(body: ClientInput, caller: Admin, tx: Tx) -> Response:
         status=201,
         location=f"/v1/clients/{client}",
         kept=_with_key(doc, None),
+        read=doc,
     )
 
 
@@ -242,7 +243,7 @@ async def rotate_client(
     hours = (body or RotationInput()).overlap_hours
     key = await actions.rotate(tx, caller, id, timedelta(hours=hours))
     doc = await actions.show_client(tx, caller, id)
-    return single(_with_key(doc, key), kept=_with_key(doc, None))
+    return single(_with_key(doc, key), kept=_with_key(doc, None), read=doc)
 
 
 @router.delete(

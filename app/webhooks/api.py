@@ -78,6 +78,7 @@ async def open_webhook(request: Request, body: WebhookInput, caller: Admin, tx: 
         status=201,
         location=f"/v1/webhooks/{webhook}",
         kept=_with_secret(doc, None),
+        read=doc,
     )
 
 
@@ -138,7 +139,7 @@ async def rotate_webhook(
     each secret, so that you can change over whenever you like."""
     hours = (body or SecretRotation()).overlap_hours
     doc, secret = await actions.rotate(tx, caller, id, timedelta(hours=hours))
-    return single(_with_secret(doc, secret), kept=_with_secret(doc, None))
+    return single(_with_secret(doc, secret), kept=_with_secret(doc, None), read=doc)
 
 
 @router.post(
