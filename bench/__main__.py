@@ -18,16 +18,17 @@ from bench.throughput import against_the_floor
 from bench.webhooks import deliveries
 
 _AGAINST_THE_FLOOR = ("stock", "events", "offers")
-NAMES = (
-    *_AGAINST_THE_FLOOR,
-    "growth",
-    "contention",
-    "memory",
-    "plans",
-    "stream",
-    "webhooks",
-    "bulk",
-)
+_MEASURES = {
+    "contention": from_one_lot,
+    "growth": latency_as_it_grows,
+    "memory": of_a_worker,
+    "plans": over_http,
+    "stream": of_listeners,
+    "webhooks": deliveries,
+    # Last, because its records take the sealer some time.
+    "bulk": of_a_stock_list,
+}
+NAMES = (*_AGAINST_THE_FLOOR, *_MEASURES)
 
 
 def main() -> int:
@@ -44,21 +45,11 @@ def main() -> int:
         with stage() as there:
             if set(names) & set(_AGAINST_THE_FLOOR):
                 measured += against_the_floor(there, scale, names)
-            if "contention" in names:
-                measured += from_one_lot(there, scale)
-            if "growth" in names:
-                measured += latency_as_it_grows(there, scale)
-            if "memory" in names:
-                measured += of_a_worker(there, scale)
-            if "plans" in names:
-                measured += over_http(there, scale)
-            if "stream" in names:
-                measured += of_listeners(there, scale)
-            if "webhooks" in names:
-                measured += deliveries(there, scale)
-            # Last, because its records take the sealer some time.
-            if "bulk" in names:
-                measured += of_a_stock_list(there, scale)
+                there.end_servers()
+            for name, measure in _MEASURES.items():
+                if name in names:
+                    measured += measure(there, scale)
+                    there.end_servers()
     except Strange as error:
         print(f"The measurement is void: {error}", file=sys.stderr)
         return 2

@@ -68,7 +68,7 @@ class Stage:
     def __init__(self, folder: Path, cluster_url: str, leaving: contextlib.ExitStack) -> None:
         self.folder = folder
         self._cluster_url = cluster_url
-        self._leaving = leaving
+        self._servers = leaving.enter_context(contextlib.ExitStack())
         self._databases: dict[Size, Database] = {}
 
     def database(self, size: Size) -> Database:
@@ -76,6 +76,10 @@ class Stage:
         if size not in self._databases:
             self._databases[size] = self._make(size)
         return self._databases[size]
+
+    def end_servers(self) -> None:
+        """End what the last measurement started: idle services follow the ledger all the same."""
+        self._servers.close()
 
     def _make(self, size: Size) -> Database:
         name = f"lots_{size.lots}"
@@ -129,7 +133,7 @@ class Stage:
                 # Ctrl-C is for the measurement, which then ends its servers in order.
                 start_new_session=True,
             )
-        self._leaving.callback(_end, process)
+        self._servers.callback(_end, process)
         until = time.monotonic() + _START_WITHIN
         while time.monotonic() < until and process.poll() is None:
             with contextlib.suppress(httpx.TransportError):

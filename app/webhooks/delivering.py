@@ -36,6 +36,9 @@ _NOTE_EACH = 100
 _DUE_AT_ONCE = 50
 _TURN = 15.0
 _COALESCE = 0.005
+_NOTHING = 0.1
+"""Seconds until the next look where the last one found no endpoint with work: under load something
+is sealed every few milliseconds, and each look is a transaction."""
 _LAST_WORDS = 2.0
 
 
@@ -76,7 +79,7 @@ class Deliverer:
                     task = asyncio.create_task(self._serve(row, lease))
                     self._serving.add(task)
                     task.add_done_callback(self._ended)
-                await self._wait(head)
+                await self._wait(head, _COALESCE if claimed else _NOTHING)
         finally:
             self._stopping = True
             if self._serving:
@@ -111,7 +114,7 @@ class Deliverer:
             self._again.set()
         self._serving.discard(task)
 
-    async def _wait(self, head: int) -> None:
+    async def _wait(self, head: int, pause: float) -> None:
         """Until something new is sealed, an endpoint is free again, or a wait may be over."""
         full = len(self._serving) >= self._pace.endpoints
         ends = [asyncio.create_task(self._again.wait())]
@@ -123,8 +126,8 @@ class Deliverer:
             for task in ends:
                 task.cancel()
         self._again.clear()
-        # What is sealed within a few milliseconds is one piece of work, not many.
-        await asyncio.sleep(_COALESCE)
+        # What is sealed within this pause is one piece of work, not many.
+        await asyncio.sleep(pause)
 
     async def _serve(self, row: Any, lease: UUID) -> None:
         turn_ends = monotonic() + _TURN
