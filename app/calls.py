@@ -67,12 +67,7 @@ class Exchange(APIRoute):
         has_body = self.body_field is not None
 
         async def handle(request: Request) -> Response:
-            ring: KeyRing = request.app.state.keyring
-            request.state.caller = caller = await ring.identify(
-                request.headers.get("authorization")
-            )
-            permission.check(caller)
-            _each_once(request)
+            await admit(request, permission)
             database: Database = request.app.state.database
             if reads:
                 async with database.reading() as connection:
@@ -86,6 +81,14 @@ class Exchange(APIRoute):
             return await attempts(request, database, inner, call)
 
         return handle
+
+
+async def admit(request: Request, permission: May) -> None:
+    """Who calls, may they, and is each parameter given once; else 401, 403 or 422."""
+    ring: KeyRing = request.app.state.keyring
+    request.state.caller = await ring.identify(request.headers.get("authorization"))
+    permission.check(request.state.caller)
+    _each_once(request)
 
 
 async def attempts(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
@@ -123,12 +126,7 @@ class Question(Exchange):
         has_body = self.body_field is not None
 
         async def handle(request: Request) -> Response:
-            ring: KeyRing = request.app.state.keyring
-            request.state.caller = caller = await ring.identify(
-                request.headers.get("authorization")
-            )
-            permission.check(caller)
-            _each_once(request)
+            await admit(request, permission)
             if request.method in _READS:
                 return _unless_known(request, await inner(request))
             body = await request.body()

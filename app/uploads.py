@@ -20,14 +20,14 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import ids
-from app.access.actions import KeyRing
-from app.calls import Exchange, Handler, attempts
+from app.calls import Exchange, Handler, admit, attempts
 from app.db import Database
 from app.errors import AppError
 from app.fields import Shown
 from app.imports import Options
 from app.json_text import dump
 from app.pages import FromFile, single
+from app.problems import answers
 from app.sheets import checking, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Form, Unreadable
@@ -78,11 +78,7 @@ class Upload(Exchange):
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def handle(request: Request) -> Response:
-            ring: KeyRing = request.app.state.keyring
-            request.state.caller = caller = await ring.identify(
-                request.headers.get("authorization")
-            )
-            permission.check(caller)
+            await admit(request, permission)
             database: Database = request.app.state.database
             kind, charset = _media(request)
             with (
@@ -240,6 +236,17 @@ def described(ndjson: str) -> dict[str, Any]:
             },
         }
     }
+
+
+def refusals() -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that takes a file."""
+    return answers(
+        "role_forbidden",
+        "unreadable_file",
+        "import_refused",
+        "body_too_large",
+        "unsupported_media_type",
+    )
 
 
 def given(ndjson: str) -> dict[int | str, dict[str, Any]]:

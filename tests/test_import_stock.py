@@ -93,6 +93,18 @@ async def test_a_sheet_publishes_its_good_rows_and_tells_of_the_others(aze: Syst
     assert counts(await bring(aze, table)) == (5, 0, 0, 1, 0, 4)
 
 
+async def test_a_mode_that_stands_twice_is_refused_and_withdraws_nothing(aze: System) -> None:
+    kept = await aze.lot(10)
+    answer = await aze.http.post(
+        "/v1/my/stock/import?mode=merge&mode=replace",
+        content=f"ref,item,site,quantity\n{fresh('twice')},{BLANKET},central,5\n",
+        headers={"Content-Type": "text/csv"},
+    )
+    assert refused(answer, 422, "invalid_input")["errors"][0]["pointer"] == "query/mode"
+    assert not (await aze.own_lot(kept)).get("withdrawn")
+    assert (await aze.own_lot(kept))["quantity"] == 10
+
+
 async def test_an_import_and_a_put_of_the_same_leave_nothing_to_change(aze: System) -> None:
     site = await aze.site()
     ref = fresh("same")
