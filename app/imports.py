@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, db
+from app import clock, db, incoming
 from app.access import actions as access
 from app.access.actions import Caller
 from app.errors import AppError
 from app.idempotency import Overtaken
+from app.incoming import Tables
 from app.ledger.actions import record_many
 from app.ledger.rules import Facts
 from app.sheets.checking import Checked
@@ -23,23 +24,22 @@ Rows = Sequence[Any]
 class Merging(Protocol):
     """The SQL of an import; a room's own."""
 
-    async def take(self, tx: AsyncConnection, spool: IO[bytes]) -> None:
-        """Bring checked rows into the transaction."""
+    @property
+    def tables(self) -> Tables:
+        """What the import makes for its transaction."""
 
-    async def wait_turn(self, tx: AsyncConnection, society: str) -> None:
-        """Wait until no other import of the society runs."""
+    @property
+    def facts(self) -> Sequence[Facts]:
+        """What the ledger is told."""
 
-    async def doubled(self, tx: AsyncConnection) -> Rows:
-        """(row, first row) of rows whose reference stands further up already."""
-
-    async def plan(self, tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[Rows, int, int]:
-        """Compare with what is published; (row, fault), how many new, how many changed."""
+    async def plan(self, tx: AsyncConnection, values: Mapping[str, Any]) -> None:
+        """Compare with what is published: what is new, what differs, what is at fault."""
 
     async def lock(self, tx: AsyncConnection, values: Mapping[str, Any]) -> None:
         """Hold what will change, in the order of ids."""
 
-    async def merge(self, tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[Rows, int, int]:
-        """Publish what is planned; (row, fault) of what became impossible, created, changed."""
+    async def merge(self, tx: AsyncConnection, values: Mapping[str, Any]) -> Rows:
+        """Publish what is planned; (row, fault) of what became impossible."""
 
     async def withdraw(self, tx: AsyncConnection, values: Mapping[str, Any]) -> int:
         """Take off the exchange what is not listed and not promised; how many."""
@@ -49,9 +49,6 @@ class Merging(Protocol):
 
     async def kept(self, tx: AsyncConnection, values: Mapping[str, Any]) -> Rows:
         """(ref, how much is promised) of what is not listed but promised."""
-
-    def facts(self, society: str) -> Sequence[Facts]:
-        """What the ledger is told."""
 
 
 _ROUNDS = 20
@@ -76,17 +73,15 @@ def _told(reasons: Reasons, faults: Rows) -> list[tuple[int, str | None, str, st
     return [(row, *reasons[fault]) for row, fault in faults]
 
 
-async def _merged(
-    tx: AsyncConnection, merging: Merging, values: Mapping[str, Any]
-) -> tuple[Rows, int, int]:
+async def _merged(tx: AsyncConnection, merging: Merging, values: Mapping[str, Any]) -> Rows:
     """Plan, hold and publish; again where something was created, or a site closed, meanwhile."""
     for _ in range(_ROUNDS):
         try:
             async with db.savepoint(tx):
-                faults, _, _ = await merging.plan(tx, values)
+                await merging.plan(tx, values)
                 await merging.lock(tx, values)
-                late, created, changed = await merging.merge(tx, values)
-                return [*faults, *late], created, changed
+                late = await merging.merge(tx, values)
+                return [*await incoming.faults(tx), *late]
         except IntegrityError as error:
             if type(getattr(error, "driver_exception", None)).__name__ not in _MEANWHILE:
                 raise
@@ -120,9 +115,9 @@ async def bring_in(
     report = checked.begin(dry_run=options.dry_run)
     await db.allow(tx, options.seconds)
     if not options.dry_run:
-        await merging.wait_turn(tx, caller.society)
-    await merging.take(tx, checked.spool)
-    report.faults(doubled(await merging.doubled(tx)))
+        await incoming.wait_turn(tx, merging.tables, caller.society)
+    await incoming.take(tx, merging.tables, checked.spool)
+    report.faults(doubled(await incoming.doubled(tx)))
     values = {
         "society": caller.society,
         "societies": await access.society_codes(tx),
@@ -130,19 +125,20 @@ async def bring_in(
         "now": clock.now(),
     }
     if options.dry_run:
-        faults, report.created, report.changed = await merging.plan(tx, values)
-        report.faults(_told(reasons, faults))
+        await merging.plan(tx, values)
+        report.faults(_told(reasons, await incoming.faults(tx)))
+        report.created, report.changed = await incoming.planned(tx)
         if values["replace"]:
             report.withdrawn = await merging.would_withdraw(tx, values)
     else:
-        faults, report.created, report.changed = await _merged(tx, merging, values)
-        report.faults(_told(reasons, faults))
+        report.faults(_told(reasons, await _merged(tx, merging, values)))
+        report.created, report.changed = await incoming.published(tx)
     if options.all_or_nothing:
         all_or_nothing(report)
     if not options.dry_run:
         if values["replace"]:
             report.withdrawn = await merging.withdraw(tx, values)
-        for facts in merging.facts(caller.society):
+        for facts in merging.facts:
             await record_many(tx, caller.actor, facts)
     if values["replace"]:
         report.keep(await merging.kept(tx, values))

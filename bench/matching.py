@@ -1,7 +1,7 @@
 """Plans: the flow against OR-tools on the same network, its growth, and the answer over HTTP."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -143,7 +143,7 @@ def of_the_flow(lots: int = 100_000, lines: int = 5_000, rounds: int = 3) -> lis
         runs = {"ours": our_flow, "theirs": their_flow}
         times = {}
         for name in list(runs)[:: 1 if n % 2 == 0 else -1]:
-            times[name], covered = _timed(lambda run=runs[name]: run(large))  # type: ignore[misc]
+            times[name], covered = _timed(partial(runs[name], large))
             times[name + " covered"] = covered
         assert times["ours covered"] == times["theirs covered"], "the two cover differently"
         pairs.append((times["ours"], times["theirs"]))

@@ -138,7 +138,7 @@ class Following(Caller):
                     raise
                 after_500 += refusal.status == 500
             except httpx.RequestError:
-                pass
+                pass  # The link was cut: the next attempt goes on after the last event.
             pause = retrying.wait(
                 self.rules,
                 failures,

@@ -5,6 +5,8 @@ A test holds names, fields and types to the document, both ways.
 
 from typing import Literal, NotRequired, TypedDict
 
+from app.client.agreed import Hazard, Mode, Priority
+
 Category = Literal[
     "administration",
     "telecom",
@@ -20,26 +22,6 @@ Category = Literal[
     "medical_equipment",
     "other",
 ]
-Hazard = Literal[
-    "earthquake",
-    "flood",
-    "flash_flood",
-    "landslide",
-    "mudflow",
-    "avalanche",
-    "cold_wave",
-    "heat_wave",
-    "drought",
-    "wildfire",
-    "storm",
-    "epidemic",
-    "technological",
-    "population_movement",
-    "complex_emergency",
-    "other",
-]
-Mode = Literal["road", "air", "rail", "sea"]
-Priority = Literal["critical", "high", "normal"]
 Role = Literal["member", "secretariat", "observer"]
 Scope = Literal[
     "read", "stock:write", "volunteers:write", "requests:write", "offers:write", "admin", "all"

@@ -3,14 +3,12 @@
 from collections.abc import AsyncGenerator
 from typing import Literal, cast
 
-from app.client.agreed import Emergency, Offer, Request
+from app.client.agreed import Emergency, Hazard, Offer, Priority, Request
 from app.client.calling import Caller
 from app.client.given import (
     Acceptance,
     EmergencyInput,
-    Hazard,
     OfferInput,
-    Priority,
     RequestChange,
     RequestInput,
 )

@@ -69,6 +69,7 @@ def _statement(facts: Facts) -> TextClause:
         if facts.private
         else "NULL::text"
     )
+    # The condition at the end is that of `store.append`: no number before the transaction's id.
     # Sorted before the texts are made, which are wide. OFFSET 0 keeps the planner from writing an
     # expression out again wherever it is used: each text and each digest is made once.
     return text(f"""
@@ -93,6 +94,7 @@ LATERAL (
     OFFSET 0
 ) p,
 LATERAL (SELECT {content} AS content OFFSET 0) c
+WHERE pg_current_xact_id() IS NOT NULL
 """)
 
 

@@ -195,11 +195,12 @@ class Checked:
         marks = ["f"] * len(numbers)
         ordered = [columns[column.name] for column in self._form.columns]
         if faults:
-            ordered = [list(values) for values in ordered]
+            emptied = [list(values) for values in ordered]
             for n in faults:
                 marks[n] = "t"
-                for values in ordered[1:]:
-                    values[n] = NULL  # type: ignore[index]
+                for values in emptied[1:]:
+                    values[n] = NULL
+            ordered = list(emptied)
         lines = zip(map(str, numbers), marks, self._ids(len(numbers)), *ordered, strict=True)
         if faults:
             refs = ordered[0]

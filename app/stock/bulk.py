@@ -28,6 +28,7 @@ from app.uploads import (
     described,
     given,
     handed_out,
+    refusals,
     told,
 )
 
@@ -108,10 +109,7 @@ router.add_api_route(
     route_class_override=Upload,
     summary="Import lots",
     response_model=ImportReport,
-    responses=answers(
-        "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
-        "unsupported_media_type",
-    ),
+    responses=refusals(),
     openapi_extra=described(_NDJSON),
 )  # fmt: skip
 
@@ -193,10 +191,7 @@ router.add_api_route(
     route_class_override=Upload,
     summary="Import sites",
     response_model=ImportReport,
-    responses=answers(
-        "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
-        "unsupported_media_type",
-    ),
+    responses=refusals(),
     openapi_extra=described(
         '{"ref":"baku-1","name":"Baku warehouse","country":"AZE","lat":40.41,"lon":49.87}\n',
     ),

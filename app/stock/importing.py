@@ -4,7 +4,7 @@ from typing import IO, Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import imports
+from app import imports, incoming
 from app.access.actions import Caller
 from app.ledger.actions import Fact, record
 from app.sheets.checking import Checked
@@ -38,7 +38,7 @@ async def bring_in(
 
 async def give_back(tx: AsyncConnection, caller: Caller, file: IO[bytes]) -> None:
     """The caller's own lots as rows, from one snapshot, into a file."""
-    await merging.export(tx, caller.society, file)
+    await incoming.give_back(tx, merging.EXPORT, caller.society, file)
 
 
 async def bring_in_sites(
@@ -46,9 +46,9 @@ async def bring_in_sites(
 ) -> dict[str, Any]:
     """Publish the sites of a checked sheet; what became of them. None is ever closed by it."""
     report = checked.begin(dry_run=options.dry_run)
-    await merging.wait_turn(tx, caller.society)
-    await merging.take_sites(tx, checked.spool)
-    report.faults(imports.doubled(await merging.doubled(tx)))
+    await incoming.wait_turn(tx, merging.site_tables, caller.society)
+    await incoming.take(tx, merging.site_tables, checked.spool)
+    report.faults(imports.doubled(await incoming.doubled(tx)))
     if options.all_or_nothing:
         imports.all_or_nothing(report)
     facts = []

@@ -1,21 +1,22 @@
 """Lots by the hundred thousand: the SQL of an import and of an export."""
 
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.incoming import AUDIENCE, Tables, instant
 from app.ledger.rules import Facts
 from app.quantity import MOST
 
-COLUMNS = (
+_COLUMNS = (
     "row", "refused", "id", "ref", "item", "site", "quantity", "pack", "keep_back", "lot_number",
     "expires_on", "unit_value", "currency", "visible_to", "as_of",
 )  # fmt: skip
 
-_TABLES = (
+_MADE = (
     """
 CREATE TEMPORARY TABLE incoming (
     row int, refused bool, id uuid, ref text, item text, site text, quantity bigint, pack text,
@@ -43,40 +44,7 @@ CREATE TEMPORARY TABLE withdrawals (
     n bigint, id uuid, ref text, item text, visible_to text[]
 ) ON COMMIT DROP""",
 )
-
-# One import of a society after the other: two at once would only wait for each other's rows.
-_TURN = text("""
-SELECT pg_advisory_xact_lock(hashtextextended('stock import ' || CAST(:society AS text), 11))
-""")
-
-
-async def take(tx: AsyncConnection, spool: IO[bytes]) -> None:
-    """Bring checked rows into the transaction."""
-    for table in _TABLES:
-        await tx.execute(text(table))
-    driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_to_table("incoming", source=spool, columns=list(COLUMNS))
-
-
-async def wait_turn(tx: AsyncConnection, society: str) -> None:
-    """Wait until no other import of the society runs."""
-    await tx.execute(_TURN, {"society": society})
-
-
-_DOUBLED = text("""
-WITH doubled AS (
-    SELECT ref, min(row) AS first FROM incoming GROUP BY ref HAVING count(*) > 1
-)
-UPDATE incoming i SET refused = true FROM doubled d
-WHERE i.ref = d.ref AND i.row > d.first AND NOT i.refused
-RETURNING i.row, d.first
-""")
-
-
-async def doubled(tx: AsyncConnection) -> list[Row[Any]]:
-    """(row, first row) of rows whose reference stands further up already; they are refused."""
-    return list((await tx.execute(_DOUBLED)).all())
-
+tables = Tables("stock", _MADE, _COLUMNS)
 
 # What an import changes: what is new, what differs, and what is at fault. `as_of` counts only
 # where the file gives one: the same count again is a repeated call, and that changes nothing.
@@ -111,21 +79,10 @@ WHERE NOT i.refused AND (
     OR l.visible_to IS DISTINCT FROM i.visible_to OR l.as_of <> i.as_of)
 """)
 
-_FAULTS = text("SELECT row, fault FROM planned WHERE fault IS NOT NULL ORDER BY row")
 
-_SUMS = text("""
-SELECT count(*) FILTER (WHERE gone) AS created, count(*) FILTER (WHERE NOT gone) AS changed
-FROM planned WHERE fault IS NULL
-""")
-
-
-async def plan(tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[list[Row[Any]], int, int]:
-    """Compare with what is published; (row, fault) of rows at fault, how many new, how many
-    changed."""
+async def plan(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
+    """Compare with what is published: what is new, what differs, what is at fault."""
     await tx.execute(_PLAN, values)
-    faults = list((await tx.execute(_FAULTS)).all())
-    sums = (await tx.execute(_SUMS)).one()
-    return faults, sums.created, sums.changed
 
 
 _UNLISTED = """
@@ -176,11 +133,6 @@ SELECT row_number() OVER (ORDER BY row), row, id, ref, item, quantity, keep_back
 FROM merged
 """)
 
-_DONE = text("""
-SELECT count(*) FILTER (WHERE created) AS created, count(*) FILTER (WHERE NOT created) AS changed
-FROM published
-""")
-
 _LEFT = text("""
 SELECT p.row, 'reserved' AS fault FROM planned p JOIN lots l ON l.id = p.id
 WHERE p.fault IS NULL AND l.reserved > 0 AND l.item <> p.item ORDER BY p.row
@@ -195,13 +147,11 @@ FROM published b WHERE greatest(0, b.reserved - b.quantity) <> b.earlier
 """)
 
 
-async def merge(tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[list[Row[Any]], int, int]:
-    """Publish what is planned; (row, fault) of what another call made impossible meanwhile, how
-    many were created, how many changed."""
+async def merge(tx: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Publish what is planned; (row, fault) of what another call made impossible meanwhile."""
     await tx.execute(_MERGE, values)
     await tx.execute(_SHORTFALLS, values)
-    done = (await tx.execute(_DONE)).one()
-    return list((await tx.execute(_LEFT)).all()), done.created, done.changed
+    return (await tx.execute(_LEFT)).all()
 
 
 _WITHDRAW = text(f"""
@@ -229,84 +179,71 @@ async def would_withdraw(tx: AsyncConnection, values: Mapping[str, Any]) -> int:
     return int((await tx.execute(_WOULD_WITHDRAW, values)).scalar_one())
 
 
-async def kept(tx: AsyncConnection, values: Mapping[str, Any]) -> list[Row[Any]]:
+async def kept(tx: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
     """(ref, reserved) of what is not listed but promised."""
-    return list((await tx.execute(_KEPT, values)).all())
+    return (await tx.execute(_KEPT, values)).all()
 
 
-_AS_OF = """to_char(f.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-
-def _audience(society: str) -> str:
-    return f"""CASE WHEN f.visible_to IS NULL THEN NULL ELSE
-        ARRAY(SELECT unnest(f.visible_to) UNION SELECT '{society}' ORDER BY 1) END"""
-
-
-def facts(society: str) -> tuple[Facts, ...]:
-    """What the ledger is told of what was published, is short, and was withdrawn."""
-    audience = _audience(society)
-    return (
-        Facts(
-            "stock.published",
-            "published",
-            data=(
-                ("item", "text", "f.item"),
-                ("available", "number", "greatest(0, f.quantity - f.keep_back - f.reserved)"),
-                ("lot_number", "text", "f.lot_number"),
-                ("expires_on", "word", "to_char(f.expires_on, 'YYYY-MM-DD')"),
-                ("as_of", "word", _AS_OF),
-            ),
-            private=(
-                ("ref", "text", "f.ref"),
-                ("quantity", "number", "f.quantity"),
-                ("keep_back", "number", "f.keep_back"),
-                ("reserved", "number", "f.reserved"),
-            ),
-            audience=audience,
+facts = (
+    Facts(
+        "stock.published",
+        "published",
+        data=(
+            ("item", "text", "f.item"),
+            ("available", "number", "greatest(0, f.quantity - f.keep_back - f.reserved)"),
+            ("lot_number", "text", "f.lot_number"),
+            ("expires_on", "word", "to_char(f.expires_on, 'YYYY-MM-DD')"),
+            ("as_of", "word", instant("f.as_of")),
         ),
-        Facts(
-            "stock.shortfall",
-            "shortfalls",
-            data=(("item", "text", "f.item"), ("shortfall", "number", "f.shortfall")),
-            audience="f.audience",
+        private=(
+            ("ref", "text", "f.ref"),
+            ("quantity", "number", "f.quantity"),
+            ("keep_back", "number", "f.keep_back"),
+            ("reserved", "number", "f.reserved"),
         ),
-        Facts(
-            "stock.withdrawn",
-            "withdrawals",
-            data=(("item", "text", "f.item"),),
-            private=(
-                ("ref", "text", "f.ref"),
-                ("quantity", "number", "0"),
-                ("keep_back", "number", "0"),
-                ("reserved", "number", "0"),
-            ),
-            audience=audience,
+        audience=AUDIENCE,
+    ),
+    Facts(
+        "stock.shortfall",
+        "shortfalls",
+        data=(("item", "text", "f.item"), ("shortfall", "number", "f.shortfall")),
+        audience="f.audience",
+    ),
+    Facts(
+        "stock.withdrawn",
+        "withdrawals",
+        data=(("item", "text", "f.item"),),
+        private=(
+            ("ref", "text", "f.ref"),
+            ("quantity", "number", "0"),
+            ("keep_back", "number", "0"),
+            ("reserved", "number", "0"),
         ),
-    )
+        audience=AUDIENCE,
+    ),
+)
+"""What the ledger is told of what was published, is short, and was withdrawn."""
 
 
-_EXPORT = """
+EXPORT = f"""
 SELECT l.ref, l.item, s.ref, l.quantity, NULL::text, l.keep_back, l.lot_number, l.expires_on,
        l.unit_value, l.currency, array_to_json(l.visible_to),
-       to_char(l.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+       {instant("l.as_of")}
 FROM lots l JOIN sites s ON s.id = l.site
 WHERE l.society = $1 AND NOT l.withdrawn ORDER BY l.id
 """
 
-
-async def export(tx: AsyncConnection, society: str, file: IO[bytes]) -> None:
-    """A society's own lots as CSV of the database, from one snapshot, into a file."""
-    driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_from_query(_EXPORT, society, output=file, format="csv")
-
-
-_INCOMING_SITES = text("""
+site_tables = Tables(
+    "sites",
+    (
+        """
 CREATE TEMPORARY TABLE incoming (
     row int, refused bool, id uuid, ref text, name text, country text, lat double precision,
     lon double precision, kind text
-) ON COMMIT DROP
-""")
-SITE_COLUMNS = ("row", "refused", "id", "ref", "name", "country", "lat", "lon", "kind")
+) ON COMMIT DROP""",
+    ),
+    ("row", "refused", "id", "ref", "name", "country", "lat", "lon", "kind"),
+)
 
 _DIFFERENT_SITES = text("""
 SELECT i.row, coalesce(s.id, i.id) AS id, s.id IS NULL AS created, i.ref, i.name, i.country,
@@ -318,13 +255,6 @@ ORDER BY i.ref
 """)
 
 
-async def take_sites(tx: AsyncConnection, spool: IO[bytes]) -> None:
-    """Bring checked sites into the transaction."""
-    await tx.execute(_INCOMING_SITES)
-    driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_to_table("incoming", source=spool, columns=list(SITE_COLUMNS))
-
-
-async def different_sites(tx: AsyncConnection, society: str) -> list[Row[Any]]:
+async def different_sites(tx: AsyncConnection, society: str) -> Sequence[Row[Any]]:
     """Sites that are new or differ from what is published, in the order of their references."""
-    return list((await tx.execute(_DIFFERENT_SITES, {"society": society})).all())
+    return (await tx.execute(_DIFFERENT_SITES, {"society": society})).all()

@@ -26,6 +26,7 @@ from app.uploads import (
     described,
     given,
     handed_out,
+    refusals,
     told,
 )
 from app.volunteers import importing
@@ -107,10 +108,7 @@ router.add_api_route(
     route_class_override=Upload,
     summary="Import pools",
     response_model=ImportReport,
-    responses=answers(
-        "role_forbidden", "unreadable_file", "import_refused", "body_too_large",
-        "unsupported_media_type",
-    ),
+    responses=refusals(),
     openapi_extra=described(_NDJSON),
 )  # fmt: skip
 

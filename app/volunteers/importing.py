@@ -4,7 +4,7 @@ from typing import IO, Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import imports
+from app import imports, incoming
 from app.access.actions import Caller
 from app.sheets.checking import Checked
 from app.volunteers import merging
@@ -35,4 +35,4 @@ async def bring_in(
 
 async def give_back(tx: AsyncConnection, caller: Caller, file: IO[bytes]) -> None:
     """The caller's own pools as rows, from one snapshot, into a file."""
-    await merging.export(tx, caller.society, file)
+    await incoming.give_back(tx, merging.EXPORT, caller.society, file)

@@ -1,16 +1,17 @@
 """Pools by the sheet: the SQL of an import and of an export."""
 
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.incoming import AUDIENCE, Tables, instant
 from app.ledger.rules import Facts
 from app.volunteers.store import SHORTFALL, peak
 
-COLUMNS = (
+_COLUMNS = (
     "row", "refused", "id", "ref", "skill", "languages", "headcount", "available_from",
     "available_until", "notice_hours", "site", "visible_to", "as_of",
 )  # fmt: skip
@@ -18,7 +19,7 @@ COLUMNS = (
 _FIELDS = """languages text[], headcount int, available_from timestamptz,
     available_until timestamptz, notice_hours int"""
 
-_TABLES = (
+_MADE = (
     f"""
 CREATE TEMPORARY TABLE incoming (
     row int, refused bool, id uuid, ref text, skill text, {_FIELDS}, site text, visible_to text[],
@@ -44,40 +45,7 @@ CREATE TEMPORARY TABLE withdrawals (
     n bigint, id uuid, ref text, skill text, visible_to text[]
 ) ON COMMIT DROP""",
 )
-
-# One import of a society after the other: two at once would only wait for each other's rows.
-_TURN = text("""
-SELECT pg_advisory_xact_lock(hashtextextended('volunteers import ' || CAST(:society AS text), 11))
-""")
-
-
-async def take(tx: AsyncConnection, spool: IO[bytes]) -> None:
-    """Bring checked rows into the transaction."""
-    for table in _TABLES:
-        await tx.execute(text(table))
-    driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_to_table("incoming", source=spool, columns=list(COLUMNS))
-
-
-async def wait_turn(tx: AsyncConnection, society: str) -> None:
-    """Wait until no other import of the society runs."""
-    await tx.execute(_TURN, {"society": society})
-
-
-_DOUBLED = text("""
-WITH doubled AS (
-    SELECT ref, min(row) AS first FROM incoming GROUP BY ref HAVING count(*) > 1
-)
-UPDATE incoming i SET refused = true FROM doubled d
-WHERE i.ref = d.ref AND i.row > d.first AND NOT i.refused
-RETURNING i.row, d.first
-""")
-
-
-async def doubled(tx: AsyncConnection) -> list[Row[Any]]:
-    """(row, first row) of rows whose reference stands further up already; they are refused."""
-    return list((await tx.execute(_DOUBLED)).all())
-
+tables = Tables("volunteers", _MADE, _COLUMNS)
 
 _PROMISED = """EXISTS (
     SELECT FROM promises p WHERE p.pool = l.id AND p.headcount > 0 AND p.until_at > :now)"""
@@ -109,21 +77,10 @@ WHERE NOT i.refused AND (
     OR l.visible_to IS DISTINCT FROM i.visible_to OR l.as_of <> i.as_of)
 """)
 
-_FAULTS = text("SELECT row, fault FROM planned WHERE fault IS NOT NULL ORDER BY row")
 
-_SUMS = text("""
-SELECT count(*) FILTER (WHERE gone) AS created, count(*) FILTER (WHERE NOT gone) AS changed
-FROM planned WHERE fault IS NULL
-""")
-
-
-async def plan(tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[list[Row[Any]], int, int]:
-    """Compare with what is published; (row, fault) of rows at fault, how many new, how many
-    changed."""
+async def plan(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
+    """Compare with what is published: what is new, what differs, what is at fault."""
     await tx.execute(_PLAN, values)
-    faults = list((await tx.execute(_FAULTS)).all())
-    sums = (await tx.execute(_SUMS)).one()
-    return faults, sums.created, sums.changed
 
 
 _UNLISTED = """
@@ -174,11 +131,6 @@ WITH merged AS (
 INSERT INTO published SELECT row_number() OVER (ORDER BY row), * FROM merged
 """)
 
-_DONE = text("""
-SELECT count(*) FILTER (WHERE created) AS created, count(*) FILTER (WHERE NOT created) AS changed
-FROM published
-""")
-
 _LEFT = text(f"""
 SELECT n.row, 'promised' AS fault FROM planned n JOIN pools l ON l.id = n.id
 WHERE n.fault IS NULL AND l.skill <> n.skill AND {_PROMISED} ORDER BY n.row
@@ -198,14 +150,12 @@ FROM (
 """)
 
 
-async def merge(tx: AsyncConnection, values: Mapping[str, Any]) -> tuple[list[Row[Any]], int, int]:
-    """Publish what is planned; (row, fault) of what another call made impossible meanwhile, how
-    many were created, how many changed."""
+async def merge(tx: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Publish what is planned; (row, fault) of what another call made impossible meanwhile."""
     await tx.execute(_STANDINGS, values)
     await tx.execute(_MERGE, values)
     await tx.execute(_SHORTFALLS, values)
-    done = (await tx.execute(_DONE)).one()
-    return list((await tx.execute(_LEFT, values)).all()), done.created, done.changed
+    return (await tx.execute(_LEFT, values)).all()
 
 
 _WITHDRAW = text(f"""
@@ -234,63 +184,46 @@ async def would_withdraw(tx: AsyncConnection, values: Mapping[str, Any]) -> int:
     return int((await tx.execute(_WOULD_WITHDRAW, values)).scalar_one())
 
 
-async def kept(tx: AsyncConnection, values: Mapping[str, Any]) -> list[Row[Any]]:
+async def kept(tx: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
     """(ref, promised) of what is not listed but promised."""
-    return list((await tx.execute(_KEPT, values)).all())
+    return (await tx.execute(_KEPT, values)).all()
 
 
-def _instant(column: str) -> str:
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-
-def _audience(society: str) -> str:
-    return f"""CASE WHEN f.visible_to IS NULL THEN NULL ELSE
-        ARRAY(SELECT unnest(f.visible_to) UNION SELECT '{society}' ORDER BY 1) END"""
-
-
-def facts(society: str) -> tuple[Facts, ...]:
-    """What the ledger is told of what was published, is short, and was withdrawn."""
-    audience = _audience(society)
-    return (
-        Facts(
-            "volunteers.published",
-            "published",
-            data=(
-                ("skill", "text", "f.skill"),
-                ("languages", "list", "f.languages"),
-                ("available_from", "word", _instant("f.available_from")),
-                ("available_until", "word", _instant("f.available_until")),
-                ("as_of", "word", _instant("f.as_of")),
-            ),
-            private=(("ref", "text", "f.ref"), ("headcount", "number", "f.headcount")),
-            audience=audience,
+facts = (
+    Facts(
+        "volunteers.published",
+        "published",
+        data=(
+            ("skill", "text", "f.skill"),
+            ("languages", "list", "f.languages"),
+            ("available_from", "word", instant("f.available_from")),
+            ("available_until", "word", instant("f.available_until")),
+            ("as_of", "word", instant("f.as_of")),
         ),
-        Facts(
-            "volunteers.shortfall",
-            "shortfalls",
-            data=(("skill", "text", "f.skill"), ("shortfall", "number", "f.shortfall")),
-            audience="f.audience",
-        ),
-        Facts(
-            "volunteers.withdrawn",
-            "withdrawals",
-            data=(("skill", "text", "f.skill"),),
-            private=(("ref", "text", "f.ref"), ("headcount", "number", "0")),
-            audience=audience,
-        ),
-    )
+        private=(("ref", "text", "f.ref"), ("headcount", "number", "f.headcount")),
+        audience=AUDIENCE,
+    ),
+    Facts(
+        "volunteers.shortfall",
+        "shortfalls",
+        data=(("skill", "text", "f.skill"), ("shortfall", "number", "f.shortfall")),
+        audience="f.audience",
+    ),
+    Facts(
+        "volunteers.withdrawn",
+        "withdrawals",
+        data=(("skill", "text", "f.skill"),),
+        private=(("ref", "text", "f.ref"), ("headcount", "number", "0")),
+        audience=AUDIENCE,
+    ),
+)
+"""What the ledger is told of what was published, is short, and was withdrawn."""
 
 
-_EXPORT = f"""
-SELECT l.ref, l.skill, array_to_json(l.languages), l.headcount, {_instant("l.available_from")},
-       {_instant("l.available_until")}, l.notice_hours, s.ref, array_to_json(l.visible_to),
-       {_instant("l.as_of")}
+EXPORT = f"""
+SELECT l.ref, l.skill, array_to_json(l.languages), l.headcount, {instant("l.available_from")},
+       {instant("l.available_until")}, l.notice_hours, s.ref, array_to_json(l.visible_to),
+       {instant("l.as_of")}
 FROM pools l JOIN sites s ON s.id = l.site
 WHERE l.society = $1 AND NOT l.withdrawn ORDER BY l.id
 """
-
-
-async def export(tx: AsyncConnection, society: str, file: IO[bytes]) -> None:
-    """A society's own pools as CSV of the database, from one snapshot, into a file."""
-    driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_from_query(_EXPORT, society, output=file, format="csv")

@@ -117,9 +117,9 @@ class Deliverer:
     async def _wait(self, head: int, pause: float) -> None:
         """Until something new is sealed, an endpoint is free again, or a wait may be over."""
         full = len(self._serving) >= self._pace.endpoints
-        ends = [asyncio.create_task(self._again.wait())]
+        ends: list[asyncio.Task[Any]] = [asyncio.create_task(self._again.wait())]
         if not full:
-            ends.append(asyncio.create_task(self._listening.beyond(head)))  # type: ignore[arg-type]
+            ends.append(asyncio.create_task(self._listening.beyond(head)))
         try:
             await asyncio.wait(ends, timeout=self._pace.tick, return_when=asyncio.FIRST_COMPLETED)
         finally:
