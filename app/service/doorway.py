@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 import structlog
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError
@@ -54,14 +53,14 @@ class Doorway:
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = perf_counter()
-        status, begun = 500, False
+        status = 500
 
         body = _Body(scope, receive, *self._uploads.get(scope["path"], self._bounds))
 
         async def send_on(message: Message) -> None:
-            nonlocal status, begun
+            nonlocal status
             if message["type"] == "http.response.start":
-                status, begun = message["status"], True
+                status = message["status"]
                 added = _headers(scope, request_id)
                 if not await body.is_here(self._bounds[1]) and not _closes(message):
                     added.append((b"connection", b"close"))
@@ -70,12 +69,6 @@ class Doorway:
 
         try:
             await self._app(scope, body.receive, send_on)
-        except ClientDisconnect:
-            # The caller was gone before its body was here: nothing was done, nobody hears an
-            # answer, and it is no fault of ours. An answer that was begun has to be broken off.
-            if begun:
-                raise
-            status = 499
         finally:
             seconds = perf_counter() - started
             route = _template(scope)
