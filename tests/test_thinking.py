@@ -64,6 +64,26 @@ async def test_without_any_plan_there_is_a_clear_problem(service: Service, fault
         assert (refusal.value.code, refusal.value.status_code) == ("plan_failed", 503)
 
 
+async def test_the_operator_is_told_why_no_plan_was_made(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "app.matching.hosting.log.error", lambda event, **more: told.append({"event": event} | more)
+    )
+    mind = Thinking(replace(service.settings, plan_memory=1 << 31))
+    try:
+        with pytest.raises(AppError):
+            await mind.answer(b'{"kind": "plan"}', 0.5)
+    finally:
+        await mind.close()
+    async with thinking(service, DIES) as dying:
+        with pytest.raises(AppError):
+            await dying.answer(b"{}", 0.5)
+    assert [t["event"] for t in told] == ["planning_failed", "planner_ended"]
+    assert told[0]["error"].startswith("KeyError at worker.py:")
+
+
 async def test_more_questions_than_may_be_thought_about_are_put_off(service: Service) -> None:
     async with thinking(service, HANGS) as mind:
         first = asyncio.create_task(mind.answer(b"{}", 1))

@@ -8,8 +8,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from app.config import Settings
 from app.errors import AppError
+
+log = structlog.get_logger()
 
 _GRACE = 15.0
 """Seconds beyond the solver's limit for reading the question and writing the answer."""
@@ -71,12 +75,15 @@ class Thinking:
                 while not ended:
                     size = int.from_bytes(await process.stdout.readexactly(8), "big")
                     body = await process.stdout.readexactly(size)
-                    ended = body[:1] == b"e"
-                    if not ended:
-                        best = Thought(body[1:], body[:1] == b"f")
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+                    kind, told = body[:1], body[1:]
+                    ended = kind == b"e"
+                    if kind == b"x":
+                        log.error("planning_failed", error=told.decode())
+                    elif not ended:
+                        best = Thought(told, kind == b"f")
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
             # It hung, or died: what it had found so far is still a plan.
-            pass
+            log.error("planner_ended", error=type(error).__name__, found=best is not None)
         finally:
             if ended:
                 self._ready.append(process)

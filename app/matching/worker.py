@@ -11,6 +11,8 @@ import json
 import os
 import resource
 import sys
+import traceback
+from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 # Before numpy is loaded: one question gets one core.
@@ -47,6 +49,11 @@ def _think(question: bytes, out: BinaryIO, most: int) -> NoReturn:
         # Should the service die, nobody is left who would end this process.
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
         answer(question, out)
+    except Exception as error:
+        # Where it failed and how, for the operator: no values of the question.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        _frame(out, b"x" + told.encode())
     finally:
         os._exit(0)
 
