@@ -1,13 +1,10 @@
 """The plan: asked for on the first day for everything, and followed for what nobody offered."""
 
 import asyncio
-from typing import Any
 
 from app.exercise import kahramanmaras as facts
 from app.exercise.stage import Stage, expect
-from app.exercise.telling import amount, listed
-
-Json = dict[str, Any]
+from app.exercise.telling import Json, amount, listed
 
 
 async def look_ahead(stage: Stage) -> None:
