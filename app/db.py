@@ -103,7 +103,9 @@ _ELSEWHERE = (
 # PostgreSQL plans our widest statements anew at each call, which is two fifths of its work for an
 # offer (docs/decisions/0010). Reading has no transaction, and plans with the values: a `LIMIT` that
 # is not known then makes it sort whole tables.
-_BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+# A plan that is kept must not rest on how little stood in a table when it was made: an empty table
+# looks cheapest to read through, and is then read through at every call while it grows.
+_BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
 
 _found: dict[str, str] = {}
 """Of each URL the host that was the primary last: not every look waits for one that is dead."""
@@ -323,7 +325,8 @@ _ALLOW = text("""
 SELECT set_config('statement_timeout', :milliseconds, true),
        set_config('lock_timeout', :milliseconds, true),
        set_config('idle_in_transaction_session_timeout', :milliseconds, true),
-       set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'auto', true)
+       set_config('work_mem', '32MB', true), set_config('plan_cache_mode', 'auto', true),
+       set_config('enable_seqscan', 'on', true)
 """)
 
 

@@ -29,7 +29,7 @@ CHANNEL = "komek_sealed"
 _BATCH = 1000
 _IDLE = 0.05
 _EAGER = 0.004
-_GATHER = 0.006
+_GATHER = 0.02
 """Seconds in which records gather for one batch: a batch costs a commit, however few it seals."""
 _STANDBY = 0.5
 
@@ -100,7 +100,9 @@ class Sealer:
 
     async def _hold_office(self) -> None:
         connection = await db.connect(
-            self._url, {"application_name": "komek-sealer", "timezone": "UTC"}
+            self._url,
+            # Its statements are planned once and kept, while the ledger grows under them.
+            {"application_name": "komek-sealer", "timezone": "UTC", "enable_seqscan": "off"},
         )
         try:
             # Another process may end at any moment; nothing tells us but the lock itself.

@@ -13,7 +13,7 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import TAKES_PART
 from app.catalogue import actions as catalogue
-from app.db import Database
+from app.db import Database, together
 from app.emergencies import actions as emergencies
 from app.errors import AppError, invalid, missing, unknown, wrong_state
 from app.matching import store
@@ -222,7 +222,8 @@ async def _screened(tx: AsyncConnection, caller: Caller, offer: Unasked) -> dict
         for item in taken:
             needed[item] = needed.get(item, 0) + row.outstanding
     people = {row.skill: row.outstanding for row in skills}
-    own = await stock.offerable(tx, caller.society, [lot for lot, _, _ in offer.lots])
+    lots = [lot for lot, _, _ in offer.lots]
+    own = stock.offerable(*await together(tx, stock.own_lots(caller.society, lots)))
     pools = [pool for pool, _ in offer.pools]
     own_pools = await volunteers.offerable(tx, caller.society, pools) if pools else {}
     lines = []

@@ -109,10 +109,7 @@ async def propose(
             "out_of_range",
             f"An offer stands for at most {rules.LONGEST.days} days, and not in the past.",
         )
-    asking = await _asking(tx, caller, new)
-    own_lots = await stock.offerable(
-        tx, caller.society, [line.stock for line in new.lines if line.stock]
-    )
+    asking, own_lots = await _looked_up(tx, caller, new)
     pools = [line.volunteers for line in new.lines if line.volunteers]
     own_pools = await volunteers.offerable(tx, caller.society, pools) if pools else {}
     lines = [
@@ -171,14 +168,18 @@ async def propose(
         emergency=asking.emergency,
     )
     parts.append(record_part(caller.actor, fact, after="taken" if reservation else "o"))
-    # One statement for all of it: on the hottest write each round trip counts.
+    # One statement for all of it, as the look before.
     doc, *taken = await together(tx, *parts)
     if reservation is not None:
         await reservation.confirm(tx, taken[0])
     return offer, str(doc)
 
 
-async def _asking(tx: AsyncConnection, caller: Caller, new: NewOffer) -> requests.Asking:
+async def _looked_up(
+    tx: AsyncConnection, caller: Caller, new: NewOffer
+) -> tuple[requests.Asking, dict[UUID, stock.Offerable]]:
+    """Who is offered to, and the caller's own lots of the offer."""
+    own_lots = stock.own_lots(caller.society, [line.stock for line in new.lines if line.stock])
     if new.request is None:
         assert new.emergency is not None and new.to is not None
         await emergencies.hold_open(tx, new.emergency, "/emergency")
@@ -186,15 +187,18 @@ async def _asking(tx: AsyncConnection, caller: Caller, new: NewOffer) -> request
             raise unknown("/to", "society that takes part")
         asking = requests.Asking(new.to, new.emergency, "open", {})
         pointer = "/to"
+        [owned] = await together(tx, own_lots)
     else:
         wanted = [line.request_line for line in new.lines if line.request_line]
-        asking = await requests.asking(tx, new.request, wanted)
+        # One look for both: on the hottest write each round trip counts.
+        asked, owned = await together(tx, requests.asked(new.request, wanted), own_lots)
+        asking = requests.asking(asked)
         pointer = "/request"
         if asking.status != "open":
             raise wrong_state("request", asking.status, "open")
     if asking.society == caller.society:
         raise invalid(pointer, "own_society", "A society does not offer to itself.")
-    return asking
+    return asking, stock.offerable(owned)
 
 
 async def _fit(

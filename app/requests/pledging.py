@@ -3,6 +3,7 @@
 Called by the rooms that come after this one, within the transaction of an offer's change.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,28 +41,36 @@ class Asking:
     lines: dict[UUID, Asked]
 
 
-async def asking(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> Asking:
-    """Those of these lines that are the request's; 422 at /request where there is no request."""
-    rows = await store.asked(tx, request, wanted)
-    found = rows[0] if rows else await store.head(tx, request)
-    if found is None:
+def asked(request: UUID, wanted: Sequence[UUID]) -> Part:
+    """Who asks, and those of these lines that are the request's: for `asking`."""
+    return store.asked_part(request, wanted)
+
+
+def asking(shown: str | None) -> Asking:
+    """What the part `asked` showed; 422 at /request where there is no such request."""
+    if shown is None:
         raise unknown("/request", "request")
+    found = json.loads(shown)
     return Asking(
         found["society"],
-        found["emergency"],
+        UUID(found["emergency"]),
         found["status"],
         {
-            row["id"]: Asked(
-                row["kind"],
-                row["item"],
-                row["accept_substitutes"],
-                row["skill"],
-                row["from_at"],
-                row["until_at"],
+            UUID(line["id"]): Asked(
+                line["kind"],
+                line["item"],
+                line["accept_substitutes"],
+                line["skill"],
+                _instant(line["from"]),
+                _instant(line["until"]),
             )
-            for row in rows
+            for line in found["lines"] or ()
         },
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 async def hold_open(tx: AsyncConnection, request: UUID) -> None:

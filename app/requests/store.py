@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Direct, metadata
+from app.db import Part, metadata
 
 requests = Table(
     "requests",
@@ -247,21 +247,22 @@ async def end(tx: AsyncConnection, request: UUID, status: str, now: Any) -> None
     await tx.execute(_END, {"id": request, "status": status, "now": now})
 
 
-_ASKED = Direct("""
-SELECT r.society, r.emergency, r.status, l.id, l.kind, l.item, i.unit, l.accept_substitutes,
-       l.skill, l.from_at, l.until_at
-FROM requests r JOIN request_lines l ON l.request = r.id LEFT JOIN items i ON i.code = l.item
-WHERE r.id = :request AND l.id = ANY(CAST(:lines AS uuid[]))
-""")
-
-_HEAD = Direct("SELECT society, emergency, status FROM requests WHERE id = :id")
-
-
-async def head(tx: AsyncConnection, request: UUID) -> Any:
-    """(society, emergency, status) of a request, None where there is none."""
-    return await _HEAD.first(tx, {"id": request})
+_ASKED = """
+asked AS (
+    SELECT r.society, r.emergency, r.status, (
+        SELECT json_agg(json_build_object(
+            'id', l.id, 'kind', l.kind, 'item', l.item, 'accept_substitutes', l.accept_substitutes,
+            'skill', l.skill, 'from', l.from_at, 'until', l.until_at))
+        FROM request_lines l
+        WHERE l.request = r.id AND l.id = ANY(CAST(:asked_lines AS uuid[]))) AS lines
+    FROM requests r WHERE r.id = :asked_request
+)"""
 
 
-async def asked(tx: AsyncConnection, request: UUID, wanted: Sequence[UUID]) -> list[Any]:
-    """Those of these lines that are the request's, with what an offer must know."""
-    return await _ASKED.rows(tx, {"request": request, "lines": wanted})
+def asked_part(request: UUID, wanted: Sequence[UUID]) -> Part:
+    """A request with those of these lines that are its own, as JSON; null where there is none."""
+    return Part(
+        _ASKED,
+        {"asked_request": request, "asked_lines": wanted},
+        "(SELECT row_to_json(asked)::text FROM asked)",
+    )

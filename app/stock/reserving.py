@@ -1,5 +1,6 @@
 """Reserve, free, issue: what is promised of lots. A unit of stock is never promised twice."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -32,12 +33,15 @@ class Offerable:
     unit: str
 
 
-async def offerable(
-    tx: AsyncConnection, society: str, lots: Sequence[UUID]
-) -> dict[UUID, Offerable]:
-    """Those of these lots that the society may offer: its own."""
-    rows = await store.offerable(tx, society, lots)
-    return {row["id"]: Offerable(row["item"], row["unit"]) for row in rows}
+def own_lots(society: str, lots: Sequence[UUID]) -> Part:
+    """Those of these lots that the society may offer, its own: for `offerable`."""
+    return store.offerable_part(society, lots)
+
+
+def offerable(shown: str | None) -> dict[UUID, Offerable]:
+    """What the part `own_lots` showed."""
+    rows = json.loads(shown) if shown else ()
+    return {UUID(row["id"]): Offerable(row["item"], row["unit"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

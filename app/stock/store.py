@@ -371,12 +371,18 @@ async def beneficiaries(tx: AsyncConnection, lot: UUID) -> list[str]:
     return [row[0] for row in await tx.execute(_BENEFICIARIES, {"lot": lot})]
 
 
-_OFFERABLE = Direct("""
-SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
-WHERE l.id = ANY(CAST(:lots AS uuid[])) AND l.society = :society AND NOT l.withdrawn
-""")
+_OFFERABLE = """
+offerable AS (
+    SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
+    WHERE l.id = ANY(CAST(:offerable_lots AS uuid[])) AND l.society = :offerable_society
+      AND NOT l.withdrawn
+)"""
 
 
-async def offerable(tx: AsyncConnection, society: str, asked: Sequence[UUID]) -> list[Any]:
-    """(id, item, unit) of those of these lots that are the society's own."""
-    return await _OFFERABLE.rows(tx, {"lots": asked, "society": society})
+def offerable_part(society: str, asked: Sequence[UUID]) -> Part:
+    """(id, item, unit) of those of these lots that are the society's own, as a JSON array."""
+    return Part(
+        _OFFERABLE,
+        {"offerable_lots": asked, "offerable_society": society},
+        "(SELECT json_agg(offerable)::text FROM offerable)",
+    )
