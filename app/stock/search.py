@@ -63,9 +63,11 @@ async def find(
     """Lots as (place…, JSON): in the order of their ids, or nearest first where `near` is given.
 
     Only the filters that are asked for stand in the statement: a condition such as
-    `:item IS NULL OR item = :item` would keep PostgreSQL from using the index on the item.
+    `:item IS NULL OR item = :item` would keep PostgreSQL from using the index on the item. The
+    limit stands in it as a number: while it is not known, every plan that is kept looks dearer than
+    one for the very values, so that a large table is planned for anew at each search (0.18 ms).
     """
-    values: dict[str, Any] = {"me": me, "limit": limit}
+    values: dict[str, Any] = {"me": me}
     of_lot, of_site = _conditions(wanted, values)
     if wanted.near is None:
         if after is not None:
@@ -74,7 +76,7 @@ async def find(
         shown = _SHOWN.format(distance="NULL")
         statement = (
             f"SELECT l.id, {shown} {_FROM} WHERE {' AND '.join([*of_lot, *of_site])} "
-            "ORDER BY l.id LIMIT :limit"
+            f"ORDER BY l.id LIMIT {limit:d}"
         )
     else:
         values["lat"], values["lon"] = wanted.near
@@ -92,7 +94,7 @@ async def find(
             CROSS JOIN LATERAL (SELECT l.* FROM lots l
                   WHERE l.site = s.id AND {" AND ".join(of_lot)}) l
             JOIN items i ON i.code = l.item {beyond}
-            ORDER BY s.km, l.id LIMIT :limit"""
+            ORDER BY s.km, l.id LIMIT {limit:d}"""
     return await _prepared(statement).rows(tx, values)
 
 
