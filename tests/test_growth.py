@@ -23,7 +23,7 @@ async def test_no_change_reads_a_table_through_though_all_were_empty_when_it_was
         aze, tur = await exchange.system("AZE"), await exchange.system("TUR")
         own = await superuser(exchange.url)
         await own.execute("ANALYZE")
-        before = {table: n for table, n in await own.fetch(_SCANS, _GROW)}
+        before = {row["relname"]: row["seq_scan"] for row in await own.fetch(_SCANS, _GROW)}
 
         lot, pool = await aze.lot(100), await aze.pool(100)
         request = await tur.request(goods(100), people(100))
@@ -41,6 +41,6 @@ async def test_no_change_reads_a_table_through_though_all_were_empty_when_it_was
         # A connection tells what it read when it ends, or up to ten seconds later.
         await exchange.service.database.close()
         await asyncio.sleep(0.3)
-        after = {table: n for table, n in await own.fetch(_SCANS, _GROW)}
+        after = {row["relname"]: row["seq_scan"] for row in await own.fetch(_SCANS, _GROW)}
         await own.close()
     assert {table: n for table, n in after.items() if n != before[table]} == {}
