@@ -139,7 +139,8 @@ class _Search:
         if not self.weights and not self.decided.fixed:
             self._narrow()
         groups = list(_packed(self._hanging_together(by_journey=True), _FEW_JOURNEYS))
-        self._together(groups, list(STAGES[len(first) :]))
+        # The small ones first: they leave most of their share of the time to the large.
+        self._together(sorted(groups, key=len), list(STAGES[len(first) :]))
 
     # ---- what hangs together
 
