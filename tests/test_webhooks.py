@@ -128,6 +128,8 @@ async def test_an_endpoint_gets_what_it_asked_for_and_nothing_else(
 ) -> None:
     emergency = await tur.emergency()
     other = await tur.emergency()
+    # An endpoint is told what is sealed after it was opened: both must be before.
+    await eventually(lambda: _has_begun(aze, other))
     async with (
         receiving() as some,
         receiving() as one,
@@ -152,6 +154,10 @@ async def test_an_endpoint_gets_what_it_asked_for_and_nothing_else(
         # Each gets its own test and not those of the others.
         for receiver in (some, one, own):
             assert types_of(receiver).count("webhook.test") == 1
+
+
+async def _has_begun(system: System, emergency: Json) -> list[Json]:
+    return await system.events(emergency=emergency["id"])
 
 
 async def test_an_endpoint_begins_where_it_was_told_to(at_work: None, uzb: System) -> None:
@@ -357,8 +363,12 @@ async def test_what_was_delivered_is_sent_once_more_on_demand_under_the_same_id(
         assert (await receiver.count(7))[6].event == sent[0]
         assert receiver.ids[3:] == [sent[1]["id"], sent[1]["id"], sent[2]["id"], sent[0]["id"]]
         refused(await aze.post(f"{path}/deliveries/{NOBODY}/replay"), 404, "not_found")
-        events = await aze.events(type="webhook.replayed")
-        assert len([e for e in events if e["subject"]["id"] == endpoint["id"]]) == 3
+        await eventually(lambda: _replayed(aze, endpoint, 3))
+
+
+async def _replayed(system: System, endpoint: Json, count: int) -> bool:
+    events = await system.events(type="webhook.replayed")
+    return len([e for e in events if e["subject"]["id"] == endpoint["id"]]) == count
 
 
 async def _delivered(system: System, endpoint: Json, count: int) -> list[Json] | None:

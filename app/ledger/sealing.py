@@ -29,7 +29,7 @@ CHANNEL = "komek_sealed"
 _BATCH = 1000
 _IDLE = 0.05
 _EAGER = 0.004
-_GATHER = 0.02
+_GATHER = 0.006
 """Seconds in which records gather for one batch: a batch costs a commit, however few it seals."""
 _STANDBY = 0.5
 
