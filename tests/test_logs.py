@@ -48,13 +48,23 @@ def lines(service: Running) -> list[dict[str, Any]]:
     return [json.loads(line) for line in service.lines().splitlines()]
 
 
+async def told_of(service: Running, request_id: str) -> list[dict[str, Any]]:
+    """What the log tells of a request; the last of it is written after the answer has left."""
+    async with asyncio.timeout(20):
+        while True:
+            told = [line for line in lines(service) if line.get("request_id") == request_id]
+            if any(line["event"] == "request" for line in told):
+                return told
+            await asyncio.sleep(0.02)
+
+
 async def test_every_line_is_json_and_tells_of_a_request_by_its_id(
     child: Running, two: tuple[System, System]
 ) -> None:
     _, aze = two
     answer = await aze.http.get("/v1/me", headers={"X-Request-Id": "order-4711.a"})
     assert answer.headers["x-request-id"] == "order-4711.a"
-    told = [line for line in lines(child) if line.get("request_id") == "order-4711.a"]
+    told = await told_of(child, "order-4711.a")
     assert len(told) == 1
     wanted = {"event": "request", "method": "GET", "route": "/v1/me", "status": 200}
     assert wanted.items() <= told[0].items()
@@ -92,12 +102,7 @@ async def test_a_caller_whose_link_breaks_while_it_sends_is_no_error_of_ours(
     )
     await writer.drain()
     writer.close()
-    async with asyncio.timeout(20):
-        while True:
-            told = [line for line in lines(child) if line.get("request_id") == name]
-            if told:
-                break
-            await asyncio.sleep(0.02)
+    told = await told_of(child, name)
     assert [(line["event"], line["status"]) for line in told] == [("request", 499)]
     # Whatever would be told of it besides was told before the next request.
     done(await two[1].get("/v1/me"))
@@ -125,11 +130,8 @@ async def test_an_error_of_ours_is_told_without_names_bodies_or_keys(
         await asyncio.to_thread(run_sql, url, drop, "SELECT 1")
     refused(answer, 500, "internal_error")
     assert "strange" not in answer.text
-    told = next(
-        line
-        for line in lines(child)
-        if line["event"] == "internal_error" and line["request_id"] == "broken-123456"
-    )
+    lines_of_it = await told_of(child, "broken-123456")
+    told = next(line for line in lines_of_it if line["event"] == "internal_error")
     assert "CheckViolation" in json.dumps(told["exception"]), "the operator learns what it was"
     malformed = await aze.http.put(
         path, content=f'{{"people": "{NAME}"', headers={"content-type": "application/json"}
@@ -174,12 +176,7 @@ async def test_a_caller_who_breaks_off_is_no_fault_of_the_service(
     writer.write((head + table).encode())
     await writer.drain()
     writer.close()
-    told: list[dict[str, Any]] = []
-    for _ in range(400):
-        told = [line for line in lines(child) if line.get("request_id") == name]
-        if told:
-            break
-        await asyncio.sleep(0.05)
+    told = await told_of(child, name)
     assert [(line["event"], line["level"]) for line in told] == [("request", "info")]
     assert told[0]["status"] == 499, "what nginx calls a client who closed the request"
     refused(await aze.get("/v1/my/stock/broken-off"), 404, "not_found")
