@@ -371,6 +371,7 @@ async def test_offers_that_name_the_same_lots_in_any_order_never_block_each_othe
     shuffle = random.Random(3).shuffle
     lines = [from_lot(request, lot, 2, line=n) for n, lot in enumerate(lots)]
     lines += [from_pool(request, pool, 1, line=5 + n) for n, pool in enumerate(pools)]
+    lines_in_order = tuple(lines)
 
     async def life_of_an_offer(n: int) -> None:
         mixed = list(lines)
@@ -400,6 +401,11 @@ async def test_offers_that_name_the_same_lots_in_any_order_never_block_each_othe
         consignment = done(await aze.post("/v1/consignments", body), 201)
         await aze.move("consignments", consignment, "dispatch")
 
+    async def offer_of_one_lot(n: int) -> None:
+        offer = await aze.offer(request, lines_in_order[n % len(lots)])
+        if n % 2:
+            await aze.move("offers", offer, "withdraw")
+
     async def owner() -> None:
         for _ in range(10):
             for lot, pool in zip(lots, pools * 2, strict=False):
@@ -421,7 +427,12 @@ async def test_offers_that_name_the_same_lots_in_any_order_never_block_each_othe
             done(await aze.post("/v1/offers", body), 201)
     clock.set_source(lambda: now + timedelta(hours=2))
     try:
-        await asyncio.gather(*(life_of_an_offer(n) for n in range(48)), owner(), sweep())
+        await asyncio.gather(
+            *(life_of_an_offer(n) for n in range(48)),
+            *(offer_of_one_lot(n) for n in range(48)),
+            owner(),
+            sweep(),
+        )
     finally:
         clock.set_source(None)
 

@@ -227,18 +227,28 @@ async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
 
 
+# Offers of one lot stand in a queue before its row. At the row itself they would all wait for the
+# one that holds it and all wake at its COMMIT, each to find another ahead: with 16 of them
+# PostgreSQL spent 70 % more on an offer. The queue is for speed alone, and is joined before any row
+# of a lot is held, so that nobody in it is waited for by somebody ahead of it.
+_QUEUE = "pg_advisory_xact_lock(hashtextextended(CAST(t.lot AS text), 8))"
+
 # Not FOR UPDATE: an offer's lines refer to the lot by a foreign key, whose lock (KEY SHARE) their
 # insertion takes before this. Two offers would hold it both and each wait for the other's.
-_LOCK_IN_ORDER = Direct(
-    "SELECT id FROM lots WHERE id = ANY(CAST(:lots AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
+_LOCK_IN_ORDER = Direct(f"""
+WITH queue AS MATERIALIZED (
+    SELECT count({_QUEUE}) AS joined FROM unnest(CAST(:lots AS uuid[])) AS t(lot)
 )
+SELECT l.id FROM queue, lots l WHERE l.id = ANY(CAST(:lots AS uuid[])) AND queue.joined > 0
+ORDER BY l.id FOR NO KEY UPDATE OF l
+""")
 
 # The promise. The condition stands in the UPDATE itself: PostgreSQL evaluates it again on the
 # newest row after waiting for a competitor, so that two takers can never both have the last piece
 # (reading first and writing then granted 300 of a stock of 100).
-_RESERVE = """
-asked AS (
-    SELECT * FROM unnest(CAST(:lots AS uuid[]), CAST(:lot_quantities AS bigint[]))
+_RESERVE = f"""
+asked AS MATERIALIZED (
+    SELECT t.*, {_QUEUE} FROM unnest(CAST(:lots AS uuid[]), CAST(:lot_quantities AS bigint[]))
         AS t(lot, quantity)
 ), taken AS (
     UPDATE lots l SET reserved = l.reserved + asked.quantity
