@@ -21,7 +21,7 @@ from app.access.actions import KeyRing
 from app.access.guard import May
 from app.db import Database
 from app.errors import AppError, Fault, invalid
-from app.idempotency import Answer, Overtaken
+from app.idempotency import Answer, Keeping, Overtaken
 from app.json_text import MalformedJson, load
 from app.pages import FromFile, KeptApart, etag
 
@@ -169,10 +169,12 @@ def _deadlock(error: AppError) -> bool:
 async def _write(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
     key = _idempotency_key(request)
     if key is None:
+        request.state.keeping = None
         async with database.transaction() as tx:
             request.state.connection = tx
             return await inner(request)
     client = request.state.caller.client
+    keeping = request.state.keeping = Keeping(client, key, call)
     try:
         async with database.transaction() as tx:
             request.state.connection = tx
@@ -180,7 +182,7 @@ async def _write(request: Request, database: Database, inner: Handler, call: byt
             if prior is not None:
                 return _replay(prior)
             response = await inner(request)
-            if response.status_code in idempotency.STORED:
+            if response.status_code in idempotency.STORED and not keeping.is_done:
                 await idempotency.keep(tx, client, key, call, _answer(response))
             return response
     except AppError as error:
@@ -308,3 +310,12 @@ async def _precondition(request: Request) -> Precondition:
 
 
 IfMatch = Annotated[Precondition, Depends(_precondition)]
+
+
+async def _keeping(request: Request) -> Keeping | None:
+    found: Keeping | None = request.state.keeping
+    return found
+
+
+Kept = Annotated[Keeping | None, Depends(_keeping)]
+"""For a route that keeps its answer itself, in the statement of its effect; None without a key."""

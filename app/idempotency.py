@@ -21,8 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import Direct, metadata
+from app.db import Direct, Part, metadata
 from app.errors import AppError, Fault
+from app.pages import etag_of
 
 KEPT_DAYS = 7
 STORED = frozenset({200, 201, 202, 204, 404, 409, 410, 412})
@@ -87,6 +88,17 @@ VALUES (:client, :key, :call, :status, :headers, :body, :now)
 ON CONFLICT (client, key) DO NOTHING RETURNING 1
 """)
 
+_KEEP_CREATED = f"""
+kept AS (
+    INSERT INTO idempotency_answers (client, key, call, status, headers, body, created_at)
+    SELECT CAST(:kept_client AS uuid), :kept_key, :kept_call, 201,
+           json_build_object('content-type', 'application/json', 'etag', {etag_of("d.document")},
+                             'location', CAST(:kept_location AS text)),
+           convert_to(d.document, 'UTF8'), CAST(:kept_at AS timestamptz)
+    FROM created d
+    ON CONFLICT (client, key) DO NOTHING RETURNING 1
+)"""
+
 _FORGET = text("""
 DELETE FROM idempotency_answers WHERE (client, key) IN (
     SELECT client, key FROM idempotency_answers WHERE created_at < :before
@@ -136,6 +148,36 @@ async def keep(tx: AsyncConnection, client: UUID, key: str, call: bytes, answer:
     )
     if kept is None:
         raise Overtaken
+
+
+@dataclass(slots=True)
+class Keeping:
+    """The keeping of a call's answer, for the hottest route: in the statement of the effect itself.
+
+    Whatever that statement holds is held for a round trip less until the COMMIT.
+    """
+
+    client: UUID
+    key: str
+    call: bytes
+    is_done: bool = False
+
+    def part(self, location: str) -> Part:
+        """Keep 201 with the `document` that the part `created` of the statement makes."""
+        values = {
+            "kept_client": self.client,
+            "kept_key": self.key,
+            "kept_call": self.call,
+            "kept_location": location,
+            "kept_at": clock.now(),
+        }
+        return Part(_KEEP_CREATED, values, "EXISTS (SELECT FROM kept)")
+
+    def confirm(self, is_kept: bool) -> None:
+        """See what the part showed; raises Overtaken as `keep` does."""
+        if not is_kept:
+            raise Overtaken
+        self.is_done = True
 
 
 async def forget(tx: AsyncConnection, before: datetime) -> int:

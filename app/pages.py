@@ -126,6 +126,11 @@ def etag(document: str | bytes) -> str:
     return f'"{hashlib.sha256(raw).hexdigest()[:32]}"'
 
 
+def etag_of(document: str) -> str:
+    """SQL: `etag` of an expression of type text."""
+    return f"""'"' || left(encode(sha256(convert_to({document}, 'UTF8')), 'hex'), 32) || '"'"""
+
+
 class KeptApart(Response):
     """An answer with a secret in it: `kept` is what may be stored for a repeated call."""
 

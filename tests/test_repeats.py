@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, idempotency
 from app.config import Settings
@@ -55,6 +56,33 @@ async def test_a_repeated_call_is_answered_again_and_has_one_effect(
     done(await tur.http.patch(path, json={"title": "Then this"}))
     _same(changed, await tur.http.patch(path, json={"title": "Once"}, headers=headers))
     assert (await tur.own_request(request))["title"] == "Then this"
+
+
+async def test_an_offer_that_a_twin_overtook_is_taken_back_and_answered_as_the_twin_was(
+    tur: System, aze: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lot = await aze.lot(100)
+    request = await tur.request(goods(100))
+    body = {
+        "request": request["id"],
+        "lines": [from_lot(request, lot, 10)],
+        "message": "İlk çadırlar, одеяла, \U0001f3d5",
+    }
+    key, look = str(uuid4()), idempotency.begin
+    twins: list[Any] = []
+
+    async def look_before_the_twin(tx: AsyncConnection, *call: Any) -> Any:
+        if twins:
+            return await look(tx, *call)
+        twins.append(None)
+        twins[0] = await aze.post("/v1/offers", body, Idempotency_Key=key)
+        return None
+
+    monkeypatch.setattr(idempotency, "begin", look_before_the_twin)
+    overtaken = await aze.post("/v1/offers", body, Idempotency_Key=key)
+    assert twins[0].status_code == 201
+    _same(twins[0], overtaken)
+    assert (await aze.own_lot(lot))["reserved"] == 10
 
 
 async def test_a_key_belongs_to_one_call(tur: System, aze: System) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.access.guard import Provider, Reader, Requester
-from app.calls import Exchange, IfMatch
+from app.calls import Exchange, IfMatch, Kept
 from app.db import ReadTx, Tx
 from app.offers import actions, proposing
 from app.offers.schemas import (
@@ -41,7 +41,9 @@ _DECIDING = ("not_found", "role_forbidden", "wrong_state", "precondition_failed"
         "insufficient_volunteers",
     ),
 )
-async def propose_offer(request: Request, body: OfferInput, caller: Provider, tx: Tx) -> Response:
+async def propose_offer(
+    request: Request, body: OfferInput, caller: Provider, tx: Tx, kept: Kept
+) -> Response:
     """Offer from your lots and pools. All lines are reserved in the same instant, or none.
 
     What is reserved is promised to nobody else until the offer is declined, withdrawn, expires,
@@ -66,8 +68,8 @@ async def propose_offer(request: Request, body: OfferInput, caller: Provider, tx
         message=body.message,
     )
     days: int = request.app.state.settings.offer_days
-    offer, doc = await proposing.propose(tx, caller, new, days)
-    return single(doc, status=201, location=f"/v1/offers/{offer}")
+    offer, doc = await proposing.propose(tx, caller, new, days, kept)
+    return single(doc, status=201, location=proposing.location(offer))
 
 
 @router.get("/offers", summary="List offers", response_model=Page[Offer], responses=answers())

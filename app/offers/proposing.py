@@ -17,6 +17,7 @@ from app.catalogue import actions as catalogue
 from app.db import together
 from app.emergencies import actions as emergencies
 from app.errors import AppError, Fault, invalid, unknown, wrong_state
+from app.idempotency import Keeping
 from app.ledger.actions import SECRETARIAT, Fact, record_part
 from app.offers import rules, store
 from app.quantity import SAME, Inexact, Ratio
@@ -97,8 +98,13 @@ class _Line:
         }
 
 
+def location(offer: UUID) -> str:
+    """Where an offer is read."""
+    return f"/v1/offers/{offer}"
+
+
 async def propose(
-    tx: AsyncConnection, caller: Caller, new: NewOffer, days: int
+    tx: AsyncConnection, caller: Caller, new: NewOffer, days: int, keeping: Keeping | None
 ) -> tuple[UUID, str]:
     """Offer from the caller's own lots and pools; (id, JSON). `days`: how long it stands."""
     now = clock.now()
@@ -135,6 +141,8 @@ async def propose(
             }
         )
     ]
+    if keeping is not None:
+        parts.append(keeping.part(location(offer)))
     pledged = [
         (line.id, line.new.request_line, line.ratio.counts_for(line.quantity))
         for line in lines
@@ -168,10 +176,13 @@ async def propose(
         emergency=asking.emergency,
     )
     parts.append(record_part(caller.actor, fact, after="taken" if reservation else "o"))
-    # One statement for all of it, as the look before.
-    doc, *taken = await together(tx, *parts)
+    # One statement for all of it, as the look before: the lots are held until the COMMIT, and each
+    # round trip until then is one in which nobody else can promise from them.
+    doc, *shown = await together(tx, *parts)
+    if keeping is not None:
+        keeping.confirm(shown.pop(0))
     if reservation is not None:
-        await reservation.confirm(tx, taken[0])
+        await reservation.confirm(tx, shown.pop(0))
     return offer, str(doc)
 
 

@@ -121,7 +121,7 @@ _DOC = f"""json_build_object({_HEAD}, 'lines', (
     SELECT json_agg({_LINE} ORDER BY x.position) FROM offer_lines x WHERE x.offer = o.id
 ))::text"""
 
-_ADD = """
+_ADD = f"""
 o AS (
     INSERT INTO offers (id, emergency, request, society, to_society, status, expires_at, eta,
                         message, created_at, updated_at)
@@ -138,14 +138,16 @@ o AS (
         skill text, from_at timestamptz, until_at timestamptz, ratio_quantity bigint,
         ratio_per bigint, quantity bigint)
     RETURNING *
+), created AS MATERIALIZED (
+    SELECT json_build_object({_HEAD}, 'lines', (
+        SELECT json_agg({_LINE} ORDER BY x.position) FROM x))::text AS document
+    FROM o
 )"""
-_ADDED = f"""(SELECT json_build_object({_HEAD}, 'lines', (
-    SELECT json_agg({_LINE} ORDER BY x.position) FROM x))::text FROM o)"""
 
 
 def add_part(values: dict[str, Any]) -> Part:
-    """Add an offer (`o`) with its lines (a JSON array); it shows the offer as JSON."""
-    return Part(_ADD, values, _ADDED)
+    """Add an offer (`o`) with its lines (a JSON array); it shows the offer as JSON (`created`)."""
+    return Part(_ADD, values, "(SELECT document FROM created)")
 
 
 _ONE = text(f"SELECT {_DOC} FROM offers o WHERE o.id = :id")
