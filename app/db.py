@@ -338,6 +338,17 @@ async def allow(tx: AsyncConnection, seconds: float) -> None:
     await tx.execute(_ALLOW, {"milliseconds": str(int(seconds * 1000))})
 
 
+def require_all(changed: int, given: int) -> None:
+    """Raise where a statement changed less than it was given, in rows or in amounts.
+
+    `UPDATE … FROM unnest(…)` changes a row once, however often it is named, and an id that is not
+    there changes nothing. Either way the tables would tell other figures than the ledger, for ever.
+    Nothing of it may be committed.
+    """
+    if changed != given:
+        raise RuntimeError(f"{changed} of {given} were changed; nothing is committed")
+
+
 @asynccontextmanager
 async def savepoint(tx: AsyncConnection) -> AsyncIterator[None]:
     """A part of a transaction that is taken back alone when anything is raised in it."""

@@ -100,6 +100,24 @@ CODES: dict[str, Problem] = {
         "The pool has promised people",
         "Withdraw the offers or end the deployments first.",
     ),
+    "already_received": Problem(
+        409,
+        "The consignment is received with other figures",
+        "A receipt is signed once. The same one may be repeated; another one is not taken. Read "
+        "the consignment, and settle the difference with the other party.",
+    ),
+    "stale_count": Problem(
+        409,
+        "A newer count stands",
+        "The exchange has a count of this lot or pool with a later `as_of`, told in the answer. "
+        "An older one would bring back what has left since. Count again, or leave it out.",
+    ),
+    "duplicate_ref": Problem(
+        409,
+        "The reference belongs to another offer",
+        "You made another offer with this `ref`. Repeat that one with the same body, or take a "
+        "new `ref` for a new offer.",
+    ),
     "site_in_use": Problem(
         409,
         "The site is in use",
@@ -177,6 +195,12 @@ CODES: dict[str, Problem] = {
         "The lot's item must be the line's item, or a substitute where the line accepts them; the "
         "pool's skill must be the line's skill.",
     ),
+    "lot_expired": Problem(
+        422,
+        "The goods have expired",
+        "The lot's `expires_on` is over. Offer from another lot, or correct the date that you "
+        "published.",
+    ),
     "receipt_mismatch": Problem(
         422,
         "The receipt does not add up",
@@ -191,7 +215,8 @@ CODES: dict[str, Problem] = {
     "manifest_erased": Problem(
         410,
         "The manifest is erased",
-        "Manifests are erased 30 days after the people's return.",
+        "Manifests are erased 30 days after the people's return, or after `until` where nobody "
+        "says that they are back; 180 days after `until` at the latest.",
     ),
     "busy": Problem(
         503,

@@ -6,13 +6,14 @@ unknown field is an error, since a misspelt one would vanish without a word).
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from app import clock
 from app.quantity import MOST
 
 
@@ -170,7 +171,24 @@ def read_degrees(value: object) -> object:
     return value
 
 
+AHEAD = timedelta(seconds=5)
+"""How far a caller's clock may be ahead of ours."""
+
+
+def _over(value: datetime) -> datetime:
+    now = clock.now()
+    if value > now + AHEAD:
+        raise PydanticCustomError(
+            "in_the_future",
+            "This lies in the future; here it is {now}. Is the clock ahead, or the offset wrong?",
+            {"now": clock.text(now)},
+        )
+    return value
+
+
 Instant = Annotated[datetime, Field(strict=False), BeforeValidator(_instant)]
+PastInstant = Annotated[Instant, AfterValidator(_over)]
+"""When something was seen, counted or decided: at most `AHEAD` in the future."""
 Day = Annotated[date, Field(strict=False), BeforeValidator(_day)]
 Id = Annotated[UUID, Field(strict=False), BeforeValidator(_uuid)]
 

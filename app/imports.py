@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy.exc import IntegrityError
@@ -63,6 +64,8 @@ class Options:
     dry_run: bool = False
     all_or_nothing: bool = False
     seconds: float = 600
+    as_of: datetime | None = None
+    """When the rows were counted that have no date of their own."""
 
 
 Reasons = Mapping[str, tuple[str, str, str]]
@@ -117,6 +120,8 @@ async def bring_in(
     if not options.dry_run:
         await incoming.wait_turn(tx, merging.tables, caller.society)
     await incoming.take(tx, merging.tables, checked.spool)
+    if options.as_of is not None:
+        await incoming.date(tx, options.as_of)
     report.faults(doubled(await incoming.doubled(tx)))
     values = {
         "society": caller.society,

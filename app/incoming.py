@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from sqlalchemy import text
@@ -41,6 +42,14 @@ async def take(tx: AsyncConnection, tables: Tables, spool: IO[bytes]) -> None:
         await tx.execute(text(table))
     driver: Any = (await tx.get_raw_connection()).driver_connection
     await driver.copy_to_table("incoming", source=spool, columns=list(tables.columns))
+
+
+_DATE = text("UPDATE incoming SET as_of = :as_of WHERE as_of IS NULL")
+
+
+async def date(tx: AsyncConnection, as_of: datetime) -> None:
+    """Say of the rows without a date of their own when they were counted."""
+    await tx.execute(_DATE, {"as_of": as_of})
 
 
 _DOUBLED = text("""

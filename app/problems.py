@@ -78,6 +78,11 @@ class ProblemDocument(BaseModel):
         description="With `wrong_state`: the state that the object is in.",
         examples=["declined"],
     )
+    as_of: str | None = Field(
+        default=None,
+        description="With `stale_count`: when the count that stands was made.",
+        examples=["2026-02-06T01:17:00.000000Z"],
+    )
     lines: list[LineFault] | None = Field(
         default=None, description="The lines at fault, where a quantity is too large."
     )
@@ -101,6 +106,8 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "insufficient_volunteers": {"lines": [{"line": 0, "offered": 20, "available": 6}]},
     "over_accepted": {"lines": [{"line": 0, "accepted": 500, "outstanding": 200}]},
     "over_planned": {"lines": [{"line": 0, "planned": 500, "left": 200}]},
+    "stale_count": {"as_of": "2026-02-06T01:17:00.000000Z"},
+    "already_received": {"state": "received"},
 }
 _DETAIL = {
     "wrong_state": "The offer is declined; this needs it to be proposed.",

@@ -12,6 +12,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import IO, Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -23,7 +24,7 @@ from app import ids
 from app.calls import Exchange, Handler, admit, attempts
 from app.db import Database
 from app.errors import AppError
-from app.fields import Shown
+from app.fields import PastInstant, Shown
 from app.imports import Options
 from app.json_text import dump
 from app.pages import FromFile, single
@@ -181,6 +182,21 @@ class ImportQuery(BaseModel):
     def options(self, seconds: float) -> Options:
         """These parameters as the import takes them."""
         return Options(self.mode == "replace", self.dry_run, self.all_or_nothing, seconds)
+
+
+class CountQuery(ImportQuery):
+    """How to import what was counted."""
+
+    as_of: PastInstant | None = Field(
+        default=None,
+        description="When the file was counted: for its rows without an `as_of` of their own. "
+        "Give it wherever a file may wait before it is sent. Now where left out.",
+        examples=["2026-02-06T01:17:00Z"],
+    )
+
+    def options(self, seconds: float) -> Options:
+        """These parameters as the import takes them."""
+        return replace(super().options(seconds), as_of=self.as_of)
 
 
 class RowFault(Shown):

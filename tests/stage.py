@@ -21,6 +21,7 @@ from tests.world import (
     people,
 )
 
+COUNTED = "2026-02-06T01:17:00Z"
 NOWHERE = "0190dead-beef-7000-8000-000000000000"
 ENDPOINT = "https://erp.redcrescent.example/komek"
 PLACE = {"name": "Pazarcık", "country": "TUR", "lat": 37.49, "lon": 37.3}
@@ -301,7 +302,7 @@ class Stage:
                         "unit_value": 12.5,
                         "currency": "USD",
                         "visible_to": ["KAZ", "TUR"],
-                        "as_of": FROM,
+                        "as_of": COUNTED,
                     },
                 )
             ],
@@ -318,7 +319,7 @@ class Stage:
                         "notice_hours": 12,
                         "site": "central",
                         "visible_to": ["KAZ", "TUR"],
-                        "as_of": FROM,
+                        "as_of": COUNTED,
                     },
                 )
             ],
@@ -450,13 +451,14 @@ class Stage:
         longer = {"until": "2097-03-01T00:00:00Z", **reason}
         for move, system, make, body in (
             ("offers/{id}/decline", tur, self.proposed, reason),
-            ("offers/{id}/withdraw", aze, self.proposed, reason),
+            ("offers/{id}/withdraw", aze, self.proposed, reason | {"decided_at": COUNTED}),
             ("offers/{id}/release", tur, self.agreed, reason),
             ("consignments/{id}/cancel", aze, self._planned, reason),
             ("consignments/{id}/lost", aze, self._lost, reason),
             ("deployments/{id}/extension", tur, self._deployed, longer),
             ("deployments/{id}/extension/decline", aze, self._asked, reason),
             ("deployments/{id}/release", tur, self._deployed, reason),
+            ("deployments/{id}/recall", aze, self._deployed, reason),
             ("deployments/{id}/cancel", aze, self._deployment, reason),
         ):
             kind = move.partition("/")[0]

@@ -128,6 +128,7 @@ EXPECTED: dict[str, Allowed] = {
     "POST /v1/deployments/{id}/extension/accept": EITHER,
     "POST /v1/deployments/{id}/extension/decline": EITHER,
     "POST /v1/deployments/{id}/release": ASKING,
+    "POST /v1/deployments/{id}/recall": GIVING,
     "POST /v1/deployments/{id}/return": GIVING,
     "POST /v1/deployments/{id}/cancel": GIVING,
     "PUT /v1/deployments/{id}/manifest": GIVING,

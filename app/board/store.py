@@ -32,7 +32,7 @@ WITH given AS (
         'item', l.item, 'skill', l.skill, 'unit', coalesce(i.unit, 'person'),
         'requested', l.requested,
         {", ".join(f"'{f}', coalesce(x.{f}, 0)" for f in _FIGURES)},
-        'outstanding', greatest(0, l.requested - l.accepted),
+        'outstanding', greatest(0, l.requested - l.accepted + l.losses),
         'as_of', greatest(r.updated_at, x.as_of),
         'societies', coalesce(x.societies, '[]'::json)) AS doc
     FROM requests r JOIN request_lines l ON l.request = r.id

@@ -259,6 +259,14 @@ PeopleLine = TypedDict(
 """People of an offer."""
 
 
+class OfferWarning(TypedDict):
+    """What both parties should know of an offer."""
+
+    pointer: str
+    code: str
+    message: str
+
+
 class Offer(TypedDict):
     """An offer, as its two parties and the secretariat see it."""
 
@@ -270,7 +278,9 @@ class Offer(TypedDict):
     status: Literal["proposed", "accepted", "declined", "withdrawn", "expired", "completed"]
     expires_at: str
     eta: str | None
+    ref: str | None
     message: str | None
+    warnings: list[OfferWarning]
     reason: str | None
     created_at: str
     updated_at: str

@@ -229,6 +229,7 @@ class OfferInput(TypedDict):
     expires_at: NotRequired[str | None]
     eta: NotRequired[str | None]
     message: NotRequired[str | None]
+    ref: NotRequired[str | None]
 
 
 class PoolInput(TypedDict):

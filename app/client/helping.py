@@ -147,12 +147,17 @@ class Helping(Caller):
         offer: str,
         reason: str | None = None,
         *,
+        decided_at: str | None = None,
         once: str | None = None,
         if_match: str | None = None,
     ) -> Offer:
-        """Take an offer of your own back, as far as nothing has left."""
+        """Take an offer of your own back, as far as nothing has left.
+
+        Give `decided_at` where the call may have waited: what was accepted since then stays.
+        """
         path = f"/v1/offers/{offer}/withdraw"
-        return cast(Offer, await self.post(path, why(reason), once=once, if_match=if_match))
+        body = (why(reason) or {}) | ({"decided_at": decided_at} if decided_at else {})
+        return cast(Offer, await self.post(path, body or None, once=once, if_match=if_match))
 
     async def release(
         self,

@@ -128,6 +128,13 @@ class Journeys(Caller):
         path = f"/v1/deployments/{deployment}/release"
         return cast(Deployment, await self.post(path, why(reason), once=once))
 
+    async def recall_deployment(
+        self, deployment: str, reason: str | None = None, *, once: str | None = None
+    ) -> Deployment:
+        """Call your people home, whether or not they were released."""
+        path = f"/v1/deployments/{deployment}/recall"
+        return cast(Deployment, await self.post(path, why(reason), once=once))
+
     async def bring_back(self, deployment: str, *, once: str | None = None) -> Deployment:
         """The people are home again."""
         path = f"/v1/deployments/{deployment}/return"

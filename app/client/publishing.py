@@ -100,13 +100,16 @@ class Publishing(Caller):
         dry_run: bool = False,
         all_or_nothing: bool = False,
         charset: str | None = None,
+        as_of: str | None = None,
         once: str | None = None,
         patience: float = _IMPORT_PATIENCE,
     ) -> ImportReport:
         """Publish the rows of a file. Good rows go in, bad ones are told by number and reason.
 
-        `merge` leaves what the file does not list; `replace` withdraws it, as far as nothing of it
-        is promised. A path is read anew for every attempt and never held whole in memory.
+        `as_of` is when lots or pools were counted that have no date of their own in the file; sites
+        have none. `merge` leaves what the file does not list; `replace` withdraws it, as far as
+        nothing of it is promised. A path is read anew for every attempt and never held whole in
+        memory.
         """
         media = MEDIA[form] + (f"; charset={charset}" if charset else "")
         response = await self.call(
@@ -116,6 +119,7 @@ class Publishing(Caller):
                 "mode": mode,
                 "dry_run": dry_run or None,
                 "all_or_nothing": all_or_nothing or None,
+                "as_of": as_of,
             },
             content=_content(source),
             headers={"Content-Type": media},

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
@@ -111,6 +112,14 @@ def push(
     charset: Annotated[
         str | None, typer.Option(help="utf-8, windows-1251 or windows-1254; UTF-8 where left out.")
     ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            help="When it was counted, in UTC: for rows without an `as_of` of their own. When the "
+            "file was last written, where left out.",
+            formats=["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"],
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the link is back and all is sent.")
     ] = False,
@@ -133,12 +142,14 @@ def push(
         _fail("--mode is one of: merge, replace.", 2)
     try:
         source = look(file, cast(Kind | None, kind), charset)
+        if as_of is not None:
+            as_of = as_of.replace(tzinfo=UTC)
         if dry_run:
-            _run(_try_out(source, cast(Mode, mode), settings, patience, refused))
+            _run(_try_out(source, cast(Mode, mode), settings, patience, refused, as_of))
             return
         outbox = _outbox()
         with outbox.alone():
-            entry = outbox.keep(source, cast(Mode, mode), settings.url, _piece())
+            entry = outbox.keep(source, cast(Mode, mode), settings.url, _piece(), as_of)
             _run(_send(outbox, settings, patience, refused, only=entry, forever=wait))
     except Misused as misuse:
         _fail(str(misuse), 2)
@@ -151,11 +162,16 @@ def _piece() -> int:
 
 
 async def _try_out(
-    source: Source, mode: Mode, settings: Settings, patience: float, refused: Path | None
+    source: Source,
+    mode: Mode,
+    settings: Settings,
+    patience: float,
+    refused: Path | None,
+    as_of: datetime | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         outbox = Outbox(Path(folder))
-        entry = outbox.keep(source, mode, settings.url, _piece())
+        entry = outbox.keep(source, mode, settings.url, _piece(), as_of)
         async with _exchange(settings, patience) as exchange:
             try:
                 await sending.send(entry, exchange, lambda _: None, dry_run=True)

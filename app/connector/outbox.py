@@ -41,6 +41,8 @@ class Manifest:
     rows: int | None
     shifts: list[int]
     """For each piece, what its row numbers are to be raised by."""
+    counted_at: str | None = None
+    """When its rows were counted that have no date of their own; sites have none."""
 
 
 class Entry:
@@ -129,12 +131,17 @@ class Outbox:
         """What is in it."""
         return [Entry(folder) for folder in sorted(self.folder.glob("[0-9]*-*"))]
 
-    def keep(self, source: Source, mode: Mode, url: str, size: int) -> Entry:
+    def keep(
+        self, source: Source, mode: Mode, url: str, size: int, as_of: datetime | None = None
+    ) -> Entry:
         """Put a file in, unless it is the last one in already: then a push was cut short.
 
-        To be called alone.
+        Lots and pools are dated: by `as_of`, or else by when the file was last written. It may wait
+        here for days, and what leaves a warehouse meanwhile must not come back with it. To be
+        called alone.
         """
-        digest = _digest(source, mode)
+        counted_at = None if source.kind == "sites" else _counted_at(source.path, as_of)
+        digest = _digest(source, mode, counted_at)
         before = self.entries()
         same = [e for e in before if (e.manifest.kind, e.manifest.url) == (source.kind, url)]
         if same and same[-1].manifest.digest == digest and not same[-1].refusal:
@@ -163,6 +170,7 @@ class Outbox:
                 pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 rows=rows,
                 shifts=shifts,
+                counted_at=counted_at,
             )
             _write(made / "manifest.json", json.dumps(asdict(manifest), indent=1).encode())
         except BaseException:
@@ -180,8 +188,15 @@ def _write(path: Path, content: bytes) -> None:
         durable.sync(file)
 
 
-def _digest(source: Source, mode: Mode) -> str:
-    digest = hashlib.sha256(f"{source.kind} {source.form} {source.charset} {mode}\n".encode())
+def _counted_at(path: Path, as_of: datetime | None) -> str:
+    counted = as_of or datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    # A file whose time lies ahead comes from another clock; it cannot be newer than this moment.
+    return min(counted, datetime.now(UTC)).isoformat()
+
+
+def _digest(source: Source, mode: Mode, counted_at: str | None) -> str:
+    kind = f"{source.kind} {source.form} {source.charset} {mode} {counted_at}"
+    digest = hashlib.sha256(f"{kind}\n".encode())
     with source.path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)

@@ -67,6 +67,7 @@ async def send(entry: Entry, exchange: Exchange, told: Told, *, dry_run: bool = 
                 mode=manifest.mode,
                 dry_run=dry_run,
                 charset=manifest.charset,
+                as_of=manifest.counted_at,
                 once=entry.key(n),
                 patience=exchange.rules.patience,
             )

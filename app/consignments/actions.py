@@ -12,12 +12,12 @@ from app import clock, ids
 from app.access.actions import Caller
 from app.calls import Precondition
 from app.consignments import rules, store
-from app.consignments.receipts import Found, matched
+from app.consignments.receipts import Found, is_same, matched
 from app.errors import AppError, missing, unknown, wrong_state
 from app.ledger.actions import Actor, Fact, record
 from app.offers import actions as offers
 from app.offers import journeys
-from app.offers.journeys import Step
+from app.offers.rules import Step
 from app.stock import reserving as stock
 
 Moves = list[tuple[str, str, int]]
@@ -251,6 +251,13 @@ async def receive(
     """The requester signs for what it found; what is missing counts as lost."""
     held = await _hold(tx, caller, consignment, "requester", precondition)
     if not _allowed(held, "receive"):
+        if not all(is_same(line, part) for line, part in matched(held.lines, found)):
+            raise AppError(
+                "already_received",
+                "The consignment is received, with other figures than these. A receipt stands; "
+                "what was counted wrong is settled between the two societies.",
+                extra={"state": held.status},
+            )
         return await store.doc(tx, consignment)
     receipt = matched(held.lines, found)
     await store.count(

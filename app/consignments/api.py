@@ -89,12 +89,15 @@ async def get_consignment(id: ConsignmentId, caller: Reader, tx: ReadTx) -> Resp
     "/consignments/{id}/dispatch",
     summary="Dispatch a consignment",
     response_model=Consignment,
-    responses=answers(*_MOVING),
+    responses=answers(*_MOVING, "insufficient_stock"),
 )
 async def dispatch_consignment(
     id: ConsignmentId, caller: Provider, tx: Tx, if_match: IfMatch
 ) -> Response:
-    """The goods leave. They are no longer reserved and no longer in your lots' count."""
+    """The goods leave. They are no longer reserved and no longer in your lots' count.
+
+    More than you count in a lot cannot leave it: publish what is really there first.
+    """
     return single(await actions.dispatch(tx, caller, id, if_match))
 
 
@@ -134,12 +137,16 @@ async def arrive_consignment(
     "/consignments/{id}/receive",
     summary="Receive a consignment",
     response_model=Consignment,
-    responses=answers(*_MOVING, "receipt_mismatch", "unknown_reference"),
+    responses=answers(*_MOVING, "already_received", "receipt_mismatch", "unknown_reference"),
 )
 async def receive_consignment(
     id: ConsignmentId, body: ReceiptInput, caller: Requester, tx: Tx, if_match: IfMatch
 ) -> Response:
-    """Sign for what you found. Received, damaged and missing must add up to what was sent."""
+    """Sign for what you found. Received, damaged and missing must add up to what was sent.
+
+    A receipt stands: the same one again is answered with the consignment as it is, another one is
+    refused. What is damaged or missing is outstanding again in the request.
+    """
     found = [
         Found(line.line, line.received, line.damaged, line.missing, line.note)
         for line in body.lines

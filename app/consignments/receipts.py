@@ -20,6 +20,13 @@ class Found:
     note: str | None
 
 
+def is_same(line: Any, found: Found) -> bool:
+    """Whether a receipt says of a received line what was signed for already."""
+    return (line.received, line.damaged, line.missing, line.note) == (
+        found.received, found.damaged, found.missing, found.note,
+    )  # fmt: skip
+
+
 def matched(lines: Sequence[Any], found: Sequence[Found]) -> list[tuple[Any, Found]]:
     """Each line of the consignment with what was found of it; 422 where that does not add up."""
     places: dict[UUID, int] = {}

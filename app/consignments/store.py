@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import metadata, require_all
 
 consignments = Table(
     "consignments",
@@ -186,7 +186,7 @@ async def lock(tx: AsyncConnection, consignment: UUID) -> Row[Any]:
 
 
 _LINES = text("""
-SELECT id, offer_line, quantity FROM consignment_lines
+SELECT id, offer_line, quantity, received, damaged, missing, note FROM consignment_lines
 WHERE consignment = :consignment ORDER BY position
 """)
 
@@ -215,19 +215,24 @@ async def move(
 ) -> None:
     """Move a held consignment into another state."""
     values = {"id": consignment, "status": status, "now": now, "reason": reason}
-    await tx.execute(_MOVE, values)
+    require_all((await tx.execute(_MOVE, values)).rowcount, 1)
 
 
 _COUNT = text("""
-UPDATE consignment_lines SET received = :received, damaged = :damaged, missing = :missing,
-    note = :note
-WHERE id = :id
+UPDATE consignment_lines l SET received = t.received, damaged = t.damaged, missing = t.missing,
+    note = t.note
+FROM unnest(CAST(:id AS uuid[]), CAST(:received AS bigint[]), CAST(:damaged AS bigint[]),
+            CAST(:missing AS bigint[]), CAST(:note AS text[]))
+    AS t(id, received, damaged, missing, note)
+WHERE l.id = t.id
 """)
 
 
 async def count(tx: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write down what was found of each line."""
-    await tx.execute(_COUNT, list(rows))
+    """Write down what was found of each line; each is named once."""
+    columns = ("id", "received", "damaged", "missing", "note")
+    values = {name: [row[name] for row in rows] for name in columns}
+    require_all((await tx.execute(_COUNT, values)).rowcount, len(rows))
 
 
 _ADD_CHECKPOINT = text("""

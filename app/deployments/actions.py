@@ -15,7 +15,7 @@ from app.errors import AppError, invalid, missing, unknown, wrong_state
 from app.ledger.actions import Actor, Fact, record
 from app.offers import actions as offers
 from app.offers import journeys
-from app.offers.journeys import Step
+from app.offers.rules import Step
 from app.volunteers import actions as volunteers
 
 Moves = list[tuple[str, str, int]]
@@ -177,7 +177,7 @@ async def _move(
     status = rules.RESULT[verb]
     await store.move(tx, held.id, status, clock.now(), reason)
     data = {"headcount": held.headcount, "reason": reason}
-    await _tell(tx, actor, held.offer, held.id, status, data, moves)
+    await _tell(tx, actor, held.offer, held.id, rules.TOLD.get(verb, status), data, moves)
     await journeys.complete_if_done(tx, actor, held.offer)
     return await store.doc(tx, held.id)
 
@@ -191,6 +191,7 @@ async def mobilise(
         return await store.doc(tx, deployment)
     step = Step(held.row.offer_line, dispatched=held.headcount)
     moves = await journeys.advance(tx, held.offer.id, [step])
+    await volunteers.depart(tx, deployment)
     return await _move(tx, caller.actor, held, "mobilise", moves)
 
 
@@ -301,6 +302,20 @@ async def release(
     if not _allowed(held, "release"):
         return await store.doc(tx, deployment)
     return await _move(tx, caller.actor, held, "release", [], reason)
+
+
+async def recall(
+    tx: AsyncConnection,
+    caller: Caller,
+    deployment: UUID,
+    reason: str | None,
+    precondition: Precondition,
+) -> str:
+    """The sender brings its people home, whether or not the requester has released them."""
+    held = await _checked(tx, caller, deployment, "provider", precondition)
+    if not _allowed(held, "recall"):
+        return await store.doc(tx, deployment)
+    return await _move(tx, caller.actor, held, "recall", [], reason)
 
 
 async def bring_back(

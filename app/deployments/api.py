@@ -103,7 +103,11 @@ async def put_manifest(
     responses=answers("not_found", "role_forbidden", "manifest_erased"),
 )
 async def get_manifest(id: DeploymentId, caller: EitherParty, tx: ReadTx) -> Response:
-    """Who comes: for the two parties alone. Erased 30 days after the return."""
+    """Who comes: for the two parties alone.
+
+    Erased 30 days after the return, or after `until` where nobody says that they are back; 180
+    days after `until` at the latest.
+    """
     return single(await manifests.show(tx, caller, id))
 
 
@@ -196,6 +200,27 @@ async def release_deployment(
 ) -> Response:
     """You need them no longer: they may go home."""
     return single(await actions.release(tx, caller, id, body.reason if body else None, if_match))
+
+
+@router.post(
+    "/deployments/{id}/recall",
+    summary="Recall a deployment",
+    response_model=Deployment,
+    responses=answers(*_MOVING),
+)
+async def recall_deployment(
+    id: DeploymentId,
+    caller: Provider,
+    tx: Tx,
+    if_match: IfMatch,
+    body: DeploymentReason | None = None,
+) -> Response:
+    """You need your people at home, whether or not the requester has released them.
+
+    The deployment is `released`; it ends by `return`, when they are back. Until then they are away
+    and cannot be offered again.
+    """
+    return single(await actions.recall(tx, caller, id, body.reason if body else None, if_match))
 
 
 @router.post(

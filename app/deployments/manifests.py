@@ -75,7 +75,9 @@ async def show(tx: AsyncConnection, caller: Caller, deployment: UUID) -> str:
 async def erase_due(tx: AsyncConnection) -> int:
     """Erase manifests whose time is over; how many. May run in any number of workers."""
     now = clock.now()
-    erased = await store.erase(tx, now - rules.MANIFEST_KEPT, now, 100)
+    erased = await store.erase(
+        tx, now - rules.MANIFEST_KEPT, now - rules.MANIFEST_KEPT_AT_MOST, now, 100
+    )
     for row in erased:
         await record(
             tx,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app.db import metadata, require_all
 
 deployments = Table(
     "deployments",
@@ -195,7 +195,7 @@ async def move(
 ) -> None:
     """Move a held deployment into another state; a question that it leaves behind is dropped."""
     values = {"id": deployment, "status": status, "now": now, "reason": reason}
-    await tx.execute(_MOVE, values)
+    require_all((await tx.execute(_MOVE, values)).rowcount, 1)
 
 
 _ASK = text("""
@@ -214,7 +214,7 @@ async def ask(
 ) -> None:
     """Write down that a party asks for more time."""
     values = {"id": deployment, "until": until, "society": society, "reason": reason}
-    await tx.execute(_ASK, values)
+    require_all((await tx.execute(_ASK, values)).rowcount, 1)
 
 
 _ANSWER = text("""
@@ -227,7 +227,8 @@ WHERE id = :id
 
 async def answer(tx: AsyncConnection, deployment: UUID, answered: str, society: str) -> None:
     """Answer what a party asked for; where it is `accepted`, the deployment lasts longer."""
-    await tx.execute(_ANSWER, {"id": deployment, "answer": answered, "society": society})
+    values = {"id": deployment, "answer": answered, "society": society}
+    require_all((await tx.execute(_ANSWER, values)).rowcount, 1)
 
 
 _PLANNED = text("""
@@ -275,8 +276,9 @@ _ERASE = text("""
 UPDATE manifests SET content = NULL, salt = NULL, erased_at = :now
 WHERE deployment IN (
     SELECT m.deployment FROM manifests m JOIN deployments d ON d.id = m.deployment
-    WHERE m.erased_at IS NULL AND d.ended_at <= :ended_before
-    ORDER BY d.ended_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED)
+    WHERE m.erased_at IS NULL
+      AND (coalesce(d.ended_at, d.until_at) <= :ended_before OR d.until_at <= :until_before)
+    ORDER BY d.until_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED)
 RETURNING deployment, encode(commitment, 'hex') AS commitment,
     (SELECT d.society FROM deployments d WHERE d.id = deployment) AS society,
     (SELECT d.to_society FROM deployments d WHERE d.id = deployment) AS to_society,
@@ -286,8 +288,21 @@ RETURNING deployment, encode(commitment, 'hex') AS commitment,
 
 
 async def erase(
-    tx: AsyncConnection, ended_before: datetime, now: datetime, limit: int
+    tx: AsyncConnection,
+    ended_before: datetime,
+    until_before: datetime,
+    now: datetime,
+    limit: int,
 ) -> list[Row[Any]]:
-    """Erase manifests, salt and all, of deployments that ended before a time."""
-    values = {"ended_before": ended_before, "now": now, "limit": limit}
+    """Erase manifests, salt and all, of deployments that are over.
+
+    `ended_before` is for the end that was told, or else the one that was agreed; `until_before`
+    for the one that was agreed, whatever was told.
+    """
+    values = {
+        "ended_before": ended_before,
+        "until_before": until_before,
+        "now": now,
+        "limit": limit,
+    }
     return list((await tx.execute(_ERASE, values)).all())

@@ -272,6 +272,7 @@ EVENTS: dict[str, EventType] = {
         "The other party declined the extension.", null="reason", reason="The pool is promised."
     ),
     "deployment.released": _people("The people are needed no longer."),
+    "deployment.recalled": _people("Their society calls the people home."),
     "deployment.returned": _people("The people are home."),
     "deployment.cancelled": _people("A deployment does not take place."),
     "deployment.manifest_sealed": EventType(

@@ -45,7 +45,7 @@ SELECT count(*), coalesce(json_agg(json_build_object(
     'kind', l.kind, 'item', l.item, 'skill', l.skill, 'accept_substitutes', l.accept_substitutes,
     'from', l.from_at, 'until', l.until_at, 'languages', l.languages,
     'requested', l.requested, 'accepted', l.accepted,
-    'outstanding', greatest(0, l.requested - l.accepted),
+    'outstanding', greatest(0, l.requested - l.accepted + l.losses),
     'proposed', (SELECT coalesce(sum(p.offered - p.accepted), 0)::bigint FROM pledges p
                  WHERE p.line = l.id))
     ORDER BY r.id, l.position), '[]')::text
@@ -73,8 +73,9 @@ _POOLS = """
 SELECT coalesce(json_agg(json_build_array(
     p.id, p.society, p.skill, p.site, p.headcount, p.available_from, p.available_until,
     p.notice_hours, p.languages, p.visible_to,
-    (SELECT json_agg(json_build_array(x.from_at, x.until_at, x.headcount) ORDER BY x.holder)
-     FROM promises x WHERE x.pool = p.id AND x.headcount > 0 AND x.until_at > :now))
+    (SELECT json_agg(json_build_array(x.from_at, CASE WHEN x.until_at > :now THEN x.until_at
+                     ELSE timestamptz '2100-01-01 00:00:00Z' END, x.headcount) ORDER BY x.holder)
+     FROM promises x WHERE x.pool = p.id AND x.headcount > 0 AND (x.until_at > :now OR x.away)))
     ORDER BY p.id), '[]')::text
 FROM pools p WHERE NOT p.withdrawn AND p.skill IN (SELECT skill FROM wanted)
 """
@@ -138,18 +139,19 @@ def _only(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 _OPEN_NEEDS = text("""
-SELECT l.item, l.accept_substitutes, sum(l.requested - l.accepted)::bigint AS outstanding,
+SELECT l.item, l.accept_substitutes,
+    sum(l.requested - l.accepted + l.losses)::bigint AS outstanding,
     i.unit, i.names ->> 'en' AS name
 FROM requests r JOIN request_lines l ON l.request = r.id JOIN items i ON i.code = l.item
 WHERE r.emergency = :emergency AND r.society = :society AND r.status = 'open'
-  AND l.requested > l.accepted
+  AND l.requested > l.accepted - l.losses
 GROUP BY l.item, l.accept_substitutes, i.unit, i.names ORDER BY l.item, l.accept_substitutes
 """)
 _OPEN_SKILLS = text("""
-SELECT l.skill, sum(l.requested - l.accepted)::bigint AS outstanding
+SELECT l.skill, sum(l.requested - l.accepted + l.losses)::bigint AS outstanding
 FROM requests r JOIN request_lines l ON l.request = r.id
 WHERE r.emergency = :emergency AND r.society = :society AND r.status = 'open'
-  AND l.requested > l.accepted AND l.skill IS NOT NULL
+  AND l.requested > l.accepted - l.losses AND l.skill IS NOT NULL
 GROUP BY l.skill ORDER BY l.skill
 """)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -249,14 +249,25 @@ async def withdraw(
     caller: Caller,
     offer: UUID,
     reason: str | None,
+    decided_at: datetime | None,
     precondition: Precondition,
 ) -> str:
-    """The provider takes its offer back, as far as nothing has left."""
+    """The provider takes its offer back, as far as nothing has left.
+
+    409 `wrong_state` where it was accepted after `decided_at`: the provider did not know of that.
+    """
     row = await hold(tx, caller, offer, side="provider")
     await _check(tx, offer, precondition)
     if row.status == "withdrawn" and row.ended_by == caller.society:
         return await store.doc(tx, offer)
     if row.status == "accepted":
+        if rules.undoes_unknown(decided_at, row.updated_at):
+            raise AppError(
+                "wrong_state",
+                f"The offer was accepted at {clock.text(row.updated_at)}, after you decided to "
+                "withdraw it. Read it again; where you still have to, withdraw it anew.",
+                extra={"state": row.status},
+            )
         await _undo(tx, caller, row, "withdrawn", reason)
     else:
         _must_stand(row)

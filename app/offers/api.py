@@ -17,6 +17,7 @@ from app.offers.schemas import (
     OfferInput,
     OfferQuery,
     OfferReason,
+    Withdrawal,
 )
 from app.pages import Page, page, read_cursor, single
 from app.problems import answers
@@ -36,10 +37,13 @@ _DECIDING = ("not_found", "role_forbidden", "wrong_state", "precondition_failed"
         "unknown_reference",
         "not_a_match",
         "pack_mismatch",
+        "lot_expired",
         "wrong_state",
+        "duplicate_ref",
         "insufficient_stock",
         "insufficient_volunteers",
-    ),
+    )
+    | {200: {"model": Offer, "description": "You made this offer before, under the same `ref`."}},
 )
 async def propose_offer(
     request: Request, body: OfferInput, caller: Provider, tx: Tx, kept: Kept
@@ -47,7 +51,9 @@ async def propose_offer(
     """Offer from your lots and pools. All lines are reserved in the same instant, or none.
 
     What is reserved is promised to nobody else until the offer is declined, withdrawn, expires,
-    or its goods leave.
+    or its goods leave. With a `ref` of your own the call can be repeated: it is answered with the
+    offer that it made (200). `warnings` tells what both parties should know, such as goods that
+    expire soon.
     """
     new = proposing.NewOffer(
         request=body.request,
@@ -66,9 +72,12 @@ async def propose_offer(
         expires_at=body.expires_at,
         eta=body.eta,
         message=body.message,
+        ref=body.ref,
     )
     days: int = request.app.state.settings.offer_days
-    offer, doc = await proposing.propose(tx, caller, new, days, kept)
+    offer, doc, made = await proposing.propose(tx, caller, new, days, kept)
+    if not made:
+        return single(doc)
     return single(doc, status=201, location=proposing.location(offer))
 
 
@@ -146,10 +155,15 @@ async def decline_offer(
     responses=answers(*_DECIDING),
 )
 async def withdraw_offer(
-    id: OfferId, caller: Provider, tx: Tx, if_match: IfMatch, body: OfferReason | None = None
+    id: OfferId, caller: Provider, tx: Tx, if_match: IfMatch, body: Withdrawal | None = None
 ) -> Response:
-    """Take your offer back: a proposal altogether, an accepted one as far as nothing has left."""
-    return single(await actions.withdraw(tx, caller, id, body.reason if body else None, if_match))
+    """Take your offer back: a proposal altogether, an accepted one as far as nothing has left.
+
+    Where the call may wait before it is sent, give `decided_at`: an offer that was accepted since
+    then is not undone (409 `wrong_state`), since the requester counts on it.
+    """
+    body = body or Withdrawal()
+    return single(await actions.withdraw(tx, caller, id, body.reason, body.decided_at, if_match))
 
 
 @router.post(

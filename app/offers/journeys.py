@@ -15,7 +15,8 @@ from app import clock
 from app.errors import AppError, Fault
 from app.ledger.actions import SECRETARIAT, Actor, Fact, record
 from app.offers import rules, store
-from app.quantity import Ratio
+from app.offers.rules import Step
+from app.quantity import SAME, Ratio
 from app.requests import pledging as requests
 
 Moves = list[tuple[str, str, int]]
@@ -91,18 +92,6 @@ async def accepted_lines(tx: AsyncConnection, offer: UUID) -> dict[UUID, Accepte
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a journey adds to an offer line, in the units of the lot or in people."""
-
-    line: UUID
-    planned: int = 0
-    dispatched: int = 0
-    received: int = 0
-    damaged: int = 0
-    lost: int = 0
-
-
 _COLUMNS = ("planned", "dispatched", "received", "damaged", "lost")
 
 
@@ -147,8 +136,12 @@ async def plan(tx: AsyncConnection, offer: UUID, wanted: Sequence[Step], pointer
 
 
 async def advance(tx: AsyncConnection, offer: UUID, steps: Sequence[Step]) -> Moves:
-    """Add to the figures of a held offer, and of the request lines that it serves."""
+    """Add to the figures of a held offer, and of the request lines that it serves.
+
+    Several steps may be of one offer line: two pallets of it on one journey, say.
+    """
     lines = await accepted_lines(tx, offer)
+    steps = rules.per_line(steps)
     values: dict[str, Any] = {name: [getattr(s, name) for s in steps] for name in _COLUMNS}
     await store.add_figures(tx, values | {"lines": [s.line for s in steps]})
     moves = [
@@ -157,32 +150,44 @@ async def advance(tx: AsyncConnection, offer: UUID, steps: Sequence[Step]) -> Mo
         for name in _COLUMNS
         if getattr(step, name)
     ]
-    progress = [p for step in steps if (p := _progress(lines[step.line], step)) is not None]
+    serving = [step for step in steps if lines[step.line].request_line is not None]
+    progress = await _progress(tx, [(lines[step.line], step) for step in serving])
     return moves + await requests.advance(tx, progress)
 
 
-def _progress(line: Accepted, step: Step) -> requests.Progress | None:
-    if line.request_line is None:
-        return None
-    before = line.figures
-    was = rules.covered(line.ratio, before.dispatched, before.received, before.damaged, before.lost)
-    now = rules.covered(
-        line.ratio,
-        before.dispatched + step.dispatched,
-        before.received + step.received,
-        before.damaged + step.damaged,
-        before.lost + step.lost,
-    )
-    by = [after - earlier for after, earlier in zip(now, was, strict=True)]
-    if not any(by):
-        return None
-    return requests.Progress(line.id, by[0], by[1], by[2], by[3])
+async def _progress(
+    tx: AsyncConnection, steps: Sequence[tuple[Accepted, Step]]
+) -> list[requests.Progress]:
+    """What steps add to the request lines, in the units of these."""
+    stand_ins = [line.id for line, _ in steps if line.ratio != SAME]
+    stored = {
+        holder: rules.Outcome(*figures)
+        for holder, figures in (await requests.outcomes(tx, stand_ins)).items()
+    }
+    progress = []
+    for line, step in steps:
+        covered = step.outcome
+        dispatched = step.dispatched
+        if line.ratio != SAME:
+            before, after = line.figures, line.figures.dispatched + step.dispatched
+            dispatched = line.ratio.covered_by(after) - line.ratio.covered_by(before.dispatched)
+            covered = rules.newly_covered(
+                line.ratio, stored[line.id], before.outcome.plus(step.outcome), after
+            )
+        if dispatched or any(covered):
+            progress.append(
+                requests.Progress(
+                    line.id, dispatched, covered.received, covered.damaged, covered.lost
+                )
+            )
+    return progress
 
 
 async def complete_if_done(tx: AsyncConnection, actor: Actor, row: Any) -> None:
     """Complete a held offer of which nothing is left to dispatch or receive."""
-    lines = await store.list_lines(tx, row.id)
-    if not rules.is_completed(figures_of(line) for line in lines):
+    if row.status != "accepted":
         return
-    if await store.move(tx, row.id, "accepted", "completed", clock.now()):
+    lines = await store.list_lines(tx, row.id)
+    if rules.is_completed(figures_of(line) for line in lines):
+        await store.move(tx, row.id, "accepted", "completed", clock.now())
         await told(tx, actor, row, "completed", None, [])

@@ -1,9 +1,10 @@
 """Propose: an offer reserves what it offers, all of its lines or none."""
 
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,12 @@ class NewOffer:
     expires_at: datetime | None
     eta: datetime | None
     message: str | None
+    ref: str | None
+
+    @property
+    def digest(self) -> bytes:
+        """What makes two offers the same."""
+        return hashlib.sha256(json.dumps(asdict(self), default=str).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +112,23 @@ def location(offer: UUID) -> str:
 
 async def propose(
     tx: AsyncConnection, caller: Caller, new: NewOffer, days: int, keeping: Keeping | None
-) -> tuple[UUID, str]:
-    """Offer from the caller's own lots and pools; (id, JSON). `days`: how long it stands."""
+) -> tuple[UUID, str, bool]:
+    """Offer from the caller's own lots and pools; (id, JSON, whether it was made by this call).
+
+    `days`: how long it stands. The same `ref` with the same content is answered with the offer that
+    was made; 409 `duplicate_ref` where the content is another.
+    """
     now = clock.now()
+    if new.ref is not None:
+        await store.hold_ref(tx, caller.society, new.ref)
+        made = await store.by_ref(tx, caller.society, new.ref)
+        if made is not None:
+            if made[1] != new.digest:
+                message = "You made another offer under this reference."
+                raise AppError(
+                    "duplicate_ref", message, faults=[Fault("/ref", "duplicate_ref", message)]
+                )
+            return made[0], await store.doc(tx, made[0]), False
     expires_at = new.expires_at or now + timedelta(days=days)
     if not now < expires_at <= now + rules.LONGEST:
         raise invalid(
@@ -136,6 +157,9 @@ async def propose(
                 "expires_at": expires_at,
                 "eta": new.eta,
                 "message": new.message,
+                "ref": new.ref,
+                "body_digest": new.digest if new.ref is not None else None,
+                "warnings": json.dumps(_warnings(new.lines, own_lots, now.date())),
                 "now": now,
                 "lines": json.dumps([line.row() for line in lines]),
             }
@@ -183,7 +207,23 @@ async def propose(
         keeping.confirm(shown.pop(0))
     if reservation is not None:
         await reservation.confirm(tx, shown.pop(0))
-    return offer, str(doc)
+    return offer, str(doc), True
+
+
+def _warnings(
+    lines: Sequence[NewLine], lots: Mapping[UUID, stock.Offerable], today: date
+) -> list[dict[str, str]]:
+    """What both parties should know of the goods: those that expire soon."""
+    return [
+        {
+            "pointer": f"/lines/{n}/stock",
+            "code": "expires_soon",
+            "message": f"The goods expire on {lots[line.stock].expires_on}, in less than "
+            f"{rules.EXPIRES_SOON_MONTHS} months.",
+        }
+        for n, line in enumerate(lines)
+        if line.stock and rules.expires_soon(lots[line.stock].expires_on, today)
+    ]
 
 
 async def _looked_up(
@@ -228,6 +268,10 @@ async def _fit(
         lot = lots.get(line.stock)
         if lot is None:
             raise unknown(f"{pointer}/stock", "lot of yours")
+        if rules.is_expired(lot.expires_on, clock.now().date()):
+            message = f"The goods expired on {lot.expires_on}."
+            fault = Fault(f"{pointer}/stock", "lot_expired", message)
+            raise AppError("lot_expired", message, faults=[fault])
         quantity = await catalogue.in_base_units(tx, lot.item, line.quantity, line.pack, pointer)
         ratio = SAME
         if asked is not None:

@@ -14,7 +14,9 @@ from app.fields import (
     Id,
     Input,
     Instant,
+    PastInstant,
     Quantity,
+    Ref,
     Shown,
     SocietyCode,
     Text,
@@ -96,6 +98,13 @@ class OfferInput(Input):
         description="For people to read.",
         examples=["Loaded by tomorrow noon."],
     )
+    ref: Ref | None = Field(
+        default=None,
+        description="Your own reference: the same offer sent again under it is answered with the "
+        "one that was made (200), and reserves nothing more; another one is refused (409 "
+        "`duplicate_ref`).",
+        examples=["DN-2026-0117"],
+    )
 
     @model_validator(mode="after")
     def _for_a_request_or_unsolicited(self) -> "OfferInput":
@@ -148,6 +157,31 @@ class OfferReason(Input):
         default=None,
         description="In a few words; the other party reads it.",
         examples=["Covered by another society."],
+    )
+
+
+class Withdrawal(OfferReason):
+    """Why, and when it was decided."""
+
+    decided_at: PastInstant | None = Field(
+        default=None,
+        description="When you decided. Give it where the call may wait before it is sent: an "
+        "offer that was accepted since then is not undone. Now where left out.",
+        examples=["2026-02-07T08:00:00Z"],
+    )
+
+
+class OfferWarning(Shown):
+    """What both parties should know of an offer."""
+
+    pointer: str = Field(
+        description="JSON pointer to the field that it is about, as it was sent.",
+        examples=["/lines/0/stock"],
+    )
+    code: str = Field(description="The kind of warning, for programs.", examples=["expires_soon"])
+    message: str = Field(
+        description="The reason, for people.",
+        examples=["The goods expire on 2026-03-31, in less than 3 months."],
     )
 
 
@@ -206,7 +240,13 @@ class Offer(Shown):
         examples=["2026-12-01T00:00:00+00:00"],
     )
     eta: str | None = Field(description="When it could arrive.", examples=[None])
+    ref: str | None = Field(description="The provider's own reference.", examples=["DN-2026-0117"])
     message: str | None = Field(description="For people to read.", examples=[None])
+    warnings: list[OfferWarning] = Field(
+        description="What both parties should know, such as goods that expire in less than three "
+        "months.",
+        examples=[[]],
+    )
     reason: str | None = Field(description="Why it ended.", examples=[None])
     created_at: str = Field(
         description="When it was proposed.", examples=["2026-11-24T08:00:00+00:00"]

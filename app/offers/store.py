@@ -13,16 +13,20 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
+    func,
+    select,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Part, metadata
+from app.db import Part, metadata, require_all
 
 offers = Table(
     "offers",
@@ -37,6 +41,12 @@ offers = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("eta", DateTime(timezone=True)),
     Column("message", Text),
+    # The provider's own reference, and the digest of what was sent under it: the same call again,
+    # without an Idempotency-Key, reserves nothing more.
+    Column("ref", Text),
+    Column("body_digest", LargeBinary),
+    # What the parties should know of what is offered, as JSON.
+    Column("warnings", JSONB, nullable=False, server_default=text("'[]'")),
     Column("reason", Text),
     # Who ended it: doing again what the same party did already is answered as it is.
     Column("ended_by", Text),
@@ -46,6 +56,8 @@ offers = Table(
         "status IN ('proposed', 'accepted', 'declined', 'withdrawn', 'expired', 'completed')",
         name="status",
     ),
+    CheckConstraint("(ref IS NULL) = (body_digest IS NULL)", name="ref"),
+    UniqueConstraint("society", "ref", name="uq_offers_society_ref"),
     Index("ix_offers_due", "expires_at", postgresql_where=text("status = 'proposed'")),
     Index("ix_offers_request", "request", "id"),
     Index("ix_offers_society", "society", "id"),
@@ -113,8 +125,9 @@ END
 
 _HEAD = """
 'id', o.id, 'emergency', o.emergency, 'request', o.request, 'society', o.society,
-'to', o.to_society, 'status', o.status, 'expires_at', o.expires_at, 'eta', o.eta,
-'message', o.message, 'reason', o.reason, 'created_at', o.created_at, 'updated_at', o.updated_at
+'to', o.to_society, 'ref', o.ref, 'status', o.status, 'expires_at', o.expires_at, 'eta', o.eta,
+'message', o.message, 'warnings', o.warnings, 'reason', o.reason, 'created_at', o.created_at,
+'updated_at', o.updated_at
 """
 
 _DOC = f"""json_build_object({_HEAD}, 'lines', (
@@ -124,9 +137,9 @@ _DOC = f"""json_build_object({_HEAD}, 'lines', (
 _ADD = f"""
 o AS (
     INSERT INTO offers (id, emergency, request, society, to_society, status, expires_at, eta,
-                        message, created_at, updated_at)
+                        message, ref, body_digest, warnings, created_at, updated_at)
     VALUES (:id, :emergency, :request, :society, :to_society, 'proposed', :expires_at, :eta,
-            :message, :now, :now)
+            :message, :ref, :body_digest, CAST(:warnings AS jsonb), :now, :now)
     RETURNING *
 ), x AS (
     INSERT INTO offer_lines (id, offer, position, request_line, lot, pool, item, unit, skill,
@@ -148,6 +161,25 @@ o AS (
 def add_part(values: dict[str, Any]) -> Part:
     """Add an offer (`o`) with its lines (a JSON array); it shows the offer as JSON (`created`)."""
     return Part(_ADD, values, "(SELECT document FROM created)")
+
+
+async def hold_ref(tx: AsyncConnection, society: str, ref: str) -> None:
+    """Let no other call of the society use this reference until the transaction ends.
+
+    Two calls with one reference at once would both find it free; the second waits, and then finds
+    what the first has made.
+    """
+    word = func.concat("offer ", society, " ", ref)
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(word, 12))))
+
+
+async def by_ref(tx: AsyncConnection, society: str, ref: str) -> tuple[UUID, bytes] | None:
+    """(id, digest of what was sent) of the offer that a society made under a reference."""
+    made = select(offers.c.id, offers.c.body_digest).where(
+        offers.c.society == society, offers.c.ref == ref
+    )
+    row = (await tx.execute(made)).one_or_none()
+    return (row.id, row.body_digest) if row else None
 
 
 _ONE = text(f"SELECT {_DOC} FROM offers o WHERE o.id = :id")
@@ -208,7 +240,8 @@ async def find(
 
 
 _LOCK = text("""
-SELECT id, emergency, request, society, to_society, status, expires_at, reason, ended_by
+SELECT id, emergency, request, society, to_society, status, expires_at, reason, ended_by,
+       updated_at
 FROM offers WHERE id = :id FOR NO KEY UPDATE
 """)
 
@@ -246,13 +279,13 @@ async def move(
     *,
     reason: str | None = None,
     ended_by: str | None = None,
-) -> bool:
-    """Move an offer from the expected state to another; False where it is in a third."""
+) -> None:
+    """Move a held offer from the state that it is in to another."""
     values = {
         "id": offer, "expected": expected, "status": status, "now": now, "reason": reason,
         "ended_by": ended_by,
     }  # fmt: skip
-    return (await tx.execute(_MOVE, values)).one_or_none() is not None
+    require_all(len((await tx.execute(_MOVE, values)).all()), 1)
 
 
 _SET_ACCEPTED = text("""
@@ -265,7 +298,7 @@ WHERE l.id = t.line
 async def set_accepted(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> None:
     """Write down what is accepted of lines: (line, quantity)."""
     values = {"lines": [p[0] for p in parts], "accepted": [p[1] for p in parts]}
-    await tx.execute(_SET_ACCEPTED, values)
+    require_all((await tx.execute(_SET_ACCEPTED, values)).rowcount, len(parts))
 
 
 _ADD_FIGURES = text("""
@@ -279,8 +312,9 @@ WHERE l.id = t.line
 
 
 async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
-    """Add to the figures of lines of a held offer."""
-    await tx.execute(_ADD_FIGURES, values)
+    """Add to the figures of lines of a held offer; each line is named once."""
+    changed = (await tx.execute(_ADD_FIGURES, values)).rowcount
+    require_all(changed, len(values["lines"]))
 
 
 # SKIP LOCKED: the sweep may run in any number of workers, and an offer that is being accepted at

@@ -297,8 +297,8 @@ async def _resize(tx: AsyncConnection, request: UUID, part: Resized) -> Moves:
         if line.id == part.line:
             raise AppError(
                 "below_accepted",
-                f"{line.accepted} are accepted already.",
-                extra={"line": str(line.id), "accepted": line.accepted},
+                f"{line.accepted - line.losses} are accepted already; release offers first.",
+                extra={"line": str(line.id), "accepted": line.accepted - line.losses},
             )
     raise AssertionError("the line was there when the request was held")
 

@@ -13,12 +13,13 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
     text,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.db import Part, metadata
+from app.db import Part, metadata, require_all
 
 # One row per offer line, in the units of the request line: what a society has promised of it and
 # what became of that. Kept per offer line because a counter on the request line would make every
@@ -69,7 +70,8 @@ def pledge_part(society: str, rows: Sequence[tuple[UUID, UUID, int]]) -> Part:
 
 
 # The guard of acceptance stands in the UPDATE, as the promise's does: two acceptances at once
-# cannot both find the same gap. With `allow_surplus` the excess is written down as agreed.
+# cannot both find the same gap. With `allow_surplus` the excess is written down as agreed. What was
+# lost or damaged of what is accepted serves nobody, so that as much can be accepted again.
 _ACCEPT = text("""
 WITH asked AS (
     SELECT t.line, sum(t.accepted)::bigint AS accepted
@@ -78,10 +80,12 @@ WITH asked AS (
 )
 UPDATE request_lines l SET accepted = l.accepted + asked.accepted,
     surplus = CASE WHEN :allow_surplus
-        THEN greatest(l.surplus, l.accepted + asked.accepted - l.requested) ELSE l.surplus END
+        THEN greatest(l.surplus, l.accepted - l.losses + asked.accepted - l.requested)
+        ELSE l.surplus END
 FROM asked
 WHERE l.id = asked.line
-  AND (:allow_surplus OR asked.accepted = 0 OR l.accepted + asked.accepted <= l.requested)
+  AND (:allow_surplus OR asked.accepted = 0
+       OR l.accepted - l.losses + asked.accepted <= l.requested)
 RETURNING l.id
 """)
 
@@ -94,7 +98,7 @@ WHERE p.holder = t.holder
 # Not FOR UPDATE: pledges refer to their line by a foreign key, and an offer inserts its pledges in
 # an order of its own; an acceptance that holds one line would wait for it and it for the other.
 _LOCK_LINES = text("""
-SELECT id, requested, accepted FROM request_lines
+SELECT id, greatest(0, requested - accepted + losses) AS outstanding FROM request_lines
 WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -102,7 +106,7 @@ WHERE id = ANY(CAST(:lines AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 async def lock_lines(tx: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, int]:
     """Lines, held in the order of their ids; what is outstanding of each."""
     rows = await tx.execute(_LOCK_LINES, {"lines": list(wanted)})
-    return {row.id: max(0, row.requested - row.accepted) for row in rows}
+    return {row.id: row.outstanding for row in rows}
 
 
 async def accept(
@@ -126,7 +130,7 @@ async def accept(
         "accepted": accepted,
         "now": clock.now(),
     }
-    await tx.execute(_SETTLE, settled)
+    require_all((await tx.execute(_SETTLE, settled)).rowcount, len(parts))
     return taken
 
 
@@ -138,7 +142,8 @@ WHERE holder = ANY(CAST(:holders AS uuid[]))
 
 async def unpledge(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
     """What was offered and never accepted is offered no more."""
-    await tx.execute(_UNPLEDGE, {"holders": list(holders), "now": clock.now()})
+    values = {"holders": list(holders), "now": clock.now()}
+    require_all((await tx.execute(_UNPLEDGE, values)).rowcount, len(holders))
 
 
 _RELEASE = text("""
@@ -159,15 +164,27 @@ WHERE p.holder = ANY(CAST(:holders AS uuid[])) ORDER BY l.id FOR NO KEY UPDATE O
 """)
 
 
+async def lock_lines_of(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
+    """Hold the lines of pledges in the order of their ids; one alone needs no order."""
+    if len(holders) > 1:
+        await tx.execute(_LOCK_PLEDGED, {"holders": list(holders)})
+
+
 async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
     """Undo acceptance of (holder, quantity); (line, quantity) that is outstanding again."""
     holders = [p[0] for p in parts]
-    if len(holders) > 1:
-        # In the order of their ids, as an acceptance takes them.
-        await tx.execute(_LOCK_PLEDGED, {"holders": holders})
+    await lock_lines_of(tx, holders)
     values = {"holders": holders, "quantities": [p[1] for p in parts], "now": clock.now()}
-    return [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
+    released = [(row[0], int(row[1])) for row in await tx.execute(_RELEASE, values)]
+    require_all(sum(quantity for _, quantity in released), sum(p[1] for p in parts))
+    return released
 
+
+_WRITE_OFF = text("""
+UPDATE request_lines l SET losses = l.losses + t.losses
+FROM unnest(CAST(:lines AS uuid[]), CAST(:losses AS bigint[])) AS t(line, losses)
+WHERE l.id = t.line
+""")
 
 _ADVANCE = text("""
 UPDATE pledges p SET dispatched = p.dispatched + t.dispatched, received = p.received + t.received,
@@ -180,6 +197,31 @@ WHERE p.holder = t.holder RETURNING p.holder, p.line
 
 
 async def advance(tx: AsyncConnection, values: dict[str, Any]) -> dict[UUID, UUID]:
-    """Add to what became of pledges; the line of each holder."""
-    rows = await tx.execute(_ADVANCE, values | {"now": clock.now()})
-    return {row[0]: row[1] for row in rows}
+    """Add to what became of pledges; the line of each holder, who is named once.
+
+    What is lost or damaged is written down at the request line too: it reopens the need.
+    """
+    rows = (await tx.execute(_ADVANCE, values | {"now": clock.now()})).all()
+    line_of: dict[UUID, UUID] = {row.holder: row.line for row in rows}
+    require_all(len(line_of), len(values["holders"]))
+    losses: dict[UUID, int] = {}
+    for holder, *lost in zip(values["holders"], values["damaged"], values["lost"], strict=True):
+        losses[line_of[holder]] = losses.get(line_of[holder], 0) + sum(lost)
+    lost_of = {line: quantity for line, quantity in losses.items() if quantity}
+    if lost_of:
+        written = {"lines": list(lost_of), "losses": list(lost_of.values())}
+        require_all((await tx.execute(_WRITE_OFF, written)).rowcount, len(lost_of))
+    return line_of
+
+
+async def outcomes(
+    tx: AsyncConnection, holders: Sequence[UUID]
+) -> dict[UUID, tuple[int, int, int]]:
+    """(received, damaged, lost) of each holder's pledge."""
+    columns = pledges.c
+    found = await tx.execute(
+        select(columns.holder, columns.received, columns.damaged, columns.lost).where(
+            columns.holder.in_(holders)
+        )
+    )
+    return {row.holder: (row.received, row.damaged, row.lost) for row in found}

@@ -141,6 +141,13 @@ async def release(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Mov
     return moves
 
 
+async def outcomes(
+    tx: AsyncConnection, holders: Sequence[UUID]
+) -> dict[UUID, tuple[int, int, int]]:
+    """What became of pledges so far, in the line's units: (received, damaged, lost) by holder."""
+    return await pledges.outcomes(tx, holders) if holders else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What is added to the figures of a pledge, in the request line's units."""
@@ -156,6 +163,9 @@ async def advance(tx: AsyncConnection, steps: Sequence[Progress]) -> Moves:
     """Write down what was dispatched, received, damaged or lost."""
     if not steps:
         return []
+    if any(step.damaged or step.lost for step in steps):
+        # In the order of their ids, as an acceptance takes them: what is lost reopens the need.
+        await pledges.lock_lines_of(tx, [s.holder for s in steps])
     columns = ("dispatched", "received", "damaged", "lost")
     values: dict[str, Any] = {name: [getattr(s, name) for s in steps] for name in columns}
     line_of = await pledges.advance(tx, values | {"holders": [s.holder for s in steps]})
@@ -163,5 +173,5 @@ async def advance(tx: AsyncConnection, steps: Sequence[Progress]) -> Moves:
         (f"line:{line_of[step.holder]}", name, getattr(step, name))
         for step in steps
         for name in columns
-        if step.holder in line_of and getattr(step, name)
+        if getattr(step, name)
     ]

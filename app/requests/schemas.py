@@ -9,6 +9,7 @@ from pydantic import Field
 from app import specimens
 from app.fields import (
     Code,
+    Count,
     CountryCode,
     Headcount,
     Id,
@@ -117,11 +118,15 @@ class LineChange(Input):
     """A line of the request that is to ask for another quantity."""
 
     id: Id = Field(description="The line.", examples=[specimens.REQUEST_LINE])
-    quantity: Quantity | None = Field(
-        default=None, description="Goods: how much, in base units.", examples=[800]
+    quantity: Count | None = Field(
+        default=None,
+        description="Goods: how much, in base units; 0 where they are not needed any more.",
+        examples=[800],
     )
-    headcount: Headcount | None = Field(
-        default=None, description="People: how many.", examples=[None]
+    headcount: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None,
+        description="People: how many; 0 where they are not needed any more.",
+        examples=[None],
     )
     accept_substitutes: bool | None = Field(
         default=None, description="Whether substitutes are welcome.", examples=[True]

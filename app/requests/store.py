@@ -72,14 +72,19 @@ lines = Table(
     Column("accepted", BigInteger, nullable=False, server_default="0"),
     # What the requester agreed to beyond `requested`.
     Column("surplus", BigInteger, nullable=False, server_default="0"),
+    # Lost or damaged of what is accepted: it serves nobody, and the need is open again.
+    Column("losses", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("request", "position", name="uq_request_lines_position"),
     CheckConstraint("kind IN ('stock', 'volunteers')", name="kind"),
-    CheckConstraint("accepted >= 0 AND accepted <= requested + surplus", name="accepted"),
+    CheckConstraint(
+        "losses >= 0 AND accepted >= losses AND accepted - losses <= requested + surplus",
+        name="accepted",
+    ),
 )
 
 # `complete` when every line has at least what was requested; `none` when no line has anything.
-_PROGRESS = """CASE WHEN bool_and(x.{figure} >= x.requested) THEN 'complete'
-    WHEN bool_or(x.{figure} > 0) THEN 'partial' ELSE 'none' END"""
+_PROGRESS = """CASE WHEN bool_and({figure} >= x.requested) THEN 'complete'
+    WHEN bool_or({figure} > 0) THEN 'partial' ELSE 'none' END"""
 
 _LINE_DOC = """
 CASE WHEN x.kind = 'stock' THEN json_build_object(
@@ -87,13 +92,13 @@ CASE WHEN x.kind = 'stock' THEN json_build_object(
     'accept_substitutes', x.accept_substitutes,
     'requested', x.requested, 'offered', x.offered, 'accepted', x.accepted,
     'dispatched', x.dispatched, 'received', x.received, 'damaged', x.damaged, 'lost', x.lost,
-    'outstanding', greatest(0, x.requested - x.accepted))
+    'outstanding', greatest(0, x.requested - x.accepted + x.losses))
 ELSE json_build_object(
     'id', x.id, 'kind', x.kind, 'skill', x.skill, 'headcount', x.requested,
     'from', x.from_at, 'until', x.until_at, 'languages', x.languages,
     'requested', x.requested, 'offered', x.offered, 'accepted', x.accepted,
     'dispatched', x.dispatched, 'received', x.received, 'damaged', x.damaged, 'lost', x.lost,
-    'outstanding', greatest(0, x.requested - x.accepted))
+    'outstanding', greatest(0, x.requested - x.accepted + x.losses))
 END
 """
 
@@ -105,16 +110,16 @@ _DOC = f"""
                                      'lon', r.lon),
     'status', r.status,
     'progress', json_build_object(
-        'offered', {_PROGRESS.format(figure="offered")},
-        'accepted', {_PROGRESS.format(figure="accepted")},
-        'dispatched', {_PROGRESS.format(figure="dispatched")},
-        'received', {_PROGRESS.format(figure="received")}),
+        'offered', {_PROGRESS.format(figure="x.offered - x.losses")},
+        'accepted', {_PROGRESS.format(figure="x.accepted - x.losses")},
+        'dispatched', {_PROGRESS.format(figure="x.dispatched - x.losses")},
+        'received', {_PROGRESS.format(figure="x.received")}),
     'lines', json_agg({_LINE_DOC} ORDER BY x.position),
     'notes', r.notes, 'created_at', r.created_at, 'updated_at', r.updated_at,
     'ended_at', r.ended_at)::text
 FROM (
     SELECT l.id, l.position, l.kind, l.item, i.unit, l.accept_substitutes, l.skill, l.from_at,
-        l.until_at, l.languages, l.requested, l.accepted,
+        l.until_at, l.languages, l.requested, l.accepted, l.losses,
         coalesce(sum(p.offered), 0) AS offered, coalesce(sum(p.dispatched), 0) AS dispatched,
         coalesce(sum(p.received), 0) AS received, coalesce(sum(p.damaged), 0) AS damaged,
         coalesce(sum(p.lost), 0) AS lost
@@ -214,8 +219,10 @@ async def change(tx: AsyncConnection, values: dict[str, Any]) -> None:
 
 _RESIZE = text("""
 UPDATE request_lines SET requested = :requested,
+    surplus = least(surplus, greatest(0, accepted - losses - :requested)),
     accept_substitutes = coalesce(:accept_substitutes, accept_substitutes)
-WHERE id = :id AND request = :request AND accepted <= :requested
+WHERE id = :id AND request = :request
+  AND (accepted - losses <= :requested OR :requested >= requested)
 RETURNING new.requested - old.requested
 """)
 
@@ -227,7 +234,7 @@ async def resize(tx: AsyncConnection, values: dict[str, Any]) -> int | None:
 
 _LINES = text("""
 SELECT id, position, kind, item, accept_substitutes, skill, from_at, until_at, languages,
-       requested, accepted
+       requested, accepted, losses
 FROM request_lines WHERE request = :request ORDER BY position
 """)
 

@@ -49,7 +49,8 @@ _STATES = {
     "arrive_deployment": ("deployment", "planned", "mobilised"),
     "ask_extension": ("deployment", "returned", "planned, mobilised or deployed"),
     "release_deployment": ("deployment", "mobilised", "deployed"),
-    "return_deployment": ("deployment", "mobilised", "deployed or released"),
+    "recall_deployment": ("deployment", "mobilised", "deployed"),
+    "return_deployment": ("deployment", "mobilised", "released"),
     "cancel_deployment": ("deployment", "deployed", "planned or mobilised"),
 }
 _UNKNOWN = {
@@ -92,6 +93,15 @@ _WRONG = {
     "export_pools": ("query/format", "literal_error", "This should be `csv`, `xlsx` or `ndjson`."),
     "find_lots": ("query/within_km", "incomplete", "`within_km` goes with `near`."),
     "find_pools": ("query/until", "before_from", "`until` must be later than `from`."),
+}
+_ONE_FIELD = {
+    "malformed_json": ("", "The key `quantity` stands twice in one object."),
+    "not_a_match": (
+        "/lines/0/stock",
+        "The line asks for HSHEBLANPHT1; this lot's item does not stand in for it.",
+    ),
+    "lot_expired": ("/lines/0/stock", "The goods expired on 2026-01-31."),
+    "duplicate_ref": ("/ref", "You made another offer under this reference."),
 }
 _COUNTS: Json = {
     "dry_run": False,
@@ -138,6 +148,16 @@ _PLAIN: dict[str, tuple[str, Json]] = {
         {"lines": [{"line": 0, "planned": 250, "left": 50}]},
     ),
     "below_accepted": ("250 are accepted already.", {}),
+    "already_received": (
+        "The consignment is received, with other figures than these. A receipt stands; what was "
+        "counted wrong is settled between the two societies.",
+        {"state": "received"},
+    ),
+    "stale_count": (
+        "It was counted later, at 2026-02-06T01:17:00.000000Z; this is as of "
+        "2026-02-05T01:17:00.000000Z.",
+        {"as_of": "2026-02-06T01:17:00.000000Z"},
+    ),
     "lot_reserved": ("400 of this lot are promised.", {}),
     "pool_reserved": ("People of this pool are promised.", {}),
     "site_in_use": ("Lots or pools stand at this site.", {}),
@@ -192,6 +212,19 @@ _PLAIN: dict[str, tuple[str, Json]] = {
 
 
 _OWN: dict[tuple[str, str], tuple[str, Json]] = {
+    ("dispatch_consignment", "insufficient_stock"): (
+        "More is to leave than its owner counts in the lot; nothing was dispatched. Publish what "
+        "is really there, or dispatch less.",
+        {
+            "lines": [
+                {
+                    "line": "01935f91-2b3c-7d4e-8f50-6a7b8c9d0e1f",
+                    "planned": 500,
+                    "available": 120,
+                }
+            ]
+        },
+    ),
     ("delete_hub", "conflict"): ("Legs end at this hub; delete them first.", {}),
     ("get_matches", "busy"): ("Other plans are being made.", {}),
     ("plan_emergency", "busy"): ("Other plans are being made.", {}),
@@ -230,14 +263,12 @@ def _said(operation: Json, code: str) -> AppError:
         return _fault(code, pointer, "unknown", message)
     if code == "invalid_input":
         return _fault(code, *_WRONG.get(name, _usual(operation)))
-    if code == "malformed_json":
-        return _fault(code, "", code, "The key `quantity` stands twice in one object.")
     if code == "pack_mismatch":
         message = "This is no whole number of packs; 380 or 400 is."
         return _fault(code, "query/quantity" if "query" in name else "/lines/0", code, message)
-    if code == "not_a_match":
-        message = "The line asks for HSHEBLANPHT1; this lot's item does not stand in for it."
-        return _fault(code, "/lines/0/stock", code, message)
+    if code in _ONE_FIELD:
+        pointer, message = _ONE_FIELD[code]
+        return _fault(code, pointer, code, message)
     if code == "receipt_mismatch":
         message = "200 were dispatched; 190 + 8 + 1 is not that."
         faults = [Fault("/lines/0", code, message)]

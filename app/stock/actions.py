@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, ids
+from app import clock, counts, ids
 from app.access import actions as access
 from app.access.actions import Caller
 from app.calls import Precondition
@@ -164,9 +164,10 @@ async def publish(
     """Create or replace a lot by the owner's reference; (created, JSON of the owner's view).
 
     The owner's count is the truth: fewer than are reserved is accepted, stops new promises and
-    tells both parties (`stock.shortfall`).
+    tells both parties (`stock.shortfall`). It is the truth of its `as_of`: what was dispatched
+    since then is subtracted, and 409 `stale_count` refuses one that is older than the last.
     """
-    quantity = await catalogue.in_base_units(tx, lot.item, lot.quantity, lot.pack, "")
+    counted = await catalogue.in_base_units(tx, lot.item, lot.quantity, lot.pack, "")
     if await catalogue.unit_of(tx, lot.item) is None:
         raise unknown("/item", "item")
     if (lot.unit_value is None) != (lot.currency is None):
@@ -177,6 +178,11 @@ async def publish(
     before = await store.lock_lot(tx, caller.society, ref)
     if precondition.asked:
         precondition.check(await store.own_lot(tx, caller.society, ref))
+    as_of = counts.moment(lot.as_of, before.as_of if before else None, now)
+    quantity = counted
+    # What was read and is sent back with another field changed is no new count.
+    if before and as_of < now and (counted, as_of) != (before.quantity, before.as_of):
+        quantity = rules.still_there(counted, await store.issued_after(tx, before.id, as_of))
     reserved = before.reserved if before else 0
     if before and reserved and before.item != lot.item:
         raise AppError("lot_reserved", "The item of a lot with reservations cannot change.")
@@ -192,7 +198,7 @@ async def publish(
         "unit_value": lot.unit_value,
         "currency": lot.currency,
         "visible_to": visible_to,
-        "as_of": lot.as_of or now,
+        "as_of": as_of,
         "now": now,
     }
     created = before is None or before.withdrawn

@@ -120,7 +120,9 @@ async def get_own_lot(ref: LotRef, caller: StockReader, tx: ReadTx) -> Response:
     "/my/stock/{ref}",
     summary="Publish a lot",
     response_model=OwnLot,
-    responses=answers("role_forbidden", "unknown_reference", "lot_reserved", "precondition_failed")
+    responses=answers(
+        "role_forbidden", "unknown_reference", "lot_reserved", "stale_count", "precondition_failed"
+    )
     | {201: {"model": OwnLot, "description": "The lot was created."}},
 )
 async def publish_lot(

@@ -20,6 +20,7 @@ from app.sheets.writing import Value
 from app.stock import importing
 from app.stock.schemas import LotInput, SiteInput
 from app.uploads import (
+    CountQuery,
     Format,
     ImportQuery,
     ImportReport,
@@ -83,7 +84,7 @@ async def import_lots(
     caller: StockWriter,
     tx: Tx,
     sheet: Lots,
-    query: Annotated[ImportQuery, Query()],
+    query: Annotated[CountQuery, Query()],
 ) -> Response:
     """Publish a whole sheet of lots, each row with the effect of `PUT /v1/my/stock/{ref}`.
 

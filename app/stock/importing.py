@@ -26,6 +26,7 @@ _REASONS = {
         "lot_reserved",
         "The item of a lot with reservations cannot change.",
     ),
+    "stale": ("as_of", "stale_count", "A newer count of this lot stands."),
 }
 
 

@@ -46,8 +46,17 @@ CREATE TEMPORARY TABLE withdrawals (
 )
 tables = Tables("stock", _MADE, _COLUMNS)
 
+# Goods that left a lot after it was counted are there no more. A count without a date is one of
+# this moment, and nothing has left since. What was read and is sent back is no new count: an export
+# can be imported again unchanged.
+_STILL_THERE = """CASE WHEN l.as_of = {as_of} AND l.quantity = {counted} THEN l.quantity
+    ELSE greatest(0, {counted} - coalesce((
+        SELECT sum(g.quantity)::bigint FROM goods_issues g
+        WHERE g.lot = l.id AND g.issued_at > {as_of}), 0)) END"""
+
 # What an import changes: what is new, what differs, and what is at fault. `as_of` counts only
 # where the file gives one: the same count again is a repeated call, and that changes nothing.
+# `planned` holds what was counted; what has left since then is subtracted when it is written.
 _PLAN = text(f"""
 INSERT INTO planned
 SELECT i.row, coalesce(l.id, i.id), l.id, coalesce(l.withdrawn, true), i.ref, i.item, s.id, x.base,
@@ -68,12 +77,14 @@ CROSS JOIN LATERAL (
                 WHEN s.id IS NULL THEN 'site'
                 WHEN i.visible_to IS NOT NULL
                     AND NOT i.visible_to <@ CAST(:societies AS text[]) THEN 'visible_to'
-                WHEN l.reserved > 0 AND l.item <> i.item THEN 'reserved' END AS fault
+                WHEN l.reserved > 0 AND l.item <> i.item THEN 'reserved'
+                WHEN i.as_of < l.as_of THEN 'stale' END AS fault
     OFFSET 0
 ) x
 WHERE NOT i.refused AND (
     l.id IS NULL OR x.fault IS NOT NULL OR l.withdrawn
-    OR (l.item, l.site, l.quantity, l.keep_back) <> (i.item, s.id, x.base, i.keep_back)
+    OR (l.item, l.site, l.keep_back) <> (i.item, s.id, i.keep_back)
+    OR l.quantity <> {_STILL_THERE.format(counted="x.base", as_of="i.as_of")}
     OR l.lot_number IS DISTINCT FROM i.lot_number OR l.expires_on IS DISTINCT FROM i.expires_on
     OR l.unit_value IS DISTINCT FROM i.unit_value OR l.currency IS DISTINCT FROM i.currency
     OR l.visible_to IS DISTINCT FROM i.visible_to OR l.as_of <> i.as_of)
@@ -107,14 +118,21 @@ async def lock(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
 
 
 # Where another call changed a lot between the plan and the lock, its newest row decides.
-_MERGE = text("""
+_MERGE = text(f"""
 WITH merged AS (
-    MERGE INTO lots l USING (SELECT * FROM planned WHERE fault IS NULL) p ON l.id = p.id
-    WHEN MATCHED AND NOT (l.reserved > 0 AND l.item <> p.item) THEN UPDATE SET
+    MERGE INTO lots l USING (
+        SELECT p.row, p.id, p.ref, p.item, p.site, p.keep_back, p.lot_number, p.expires_on,
+               p.unit_value, p.currency, p.visible_to, p.as_of,
+               {_STILL_THERE.format(counted="p.quantity", as_of="p.as_of")} AS quantity
+        FROM planned p LEFT JOIN lots l ON l.id = p.id WHERE p.fault IS NULL
+    ) p ON l.id = p.id
+    WHEN MATCHED AND NOT (l.reserved > 0 AND l.item <> p.item)
+        AND (p.as_of IS NULL OR p.as_of >= l.as_of) THEN UPDATE SET
         item = p.item, site = p.site, quantity = p.quantity, keep_back = p.keep_back,
         ceiling = greatest(p.quantity - p.keep_back, l.reserved), lot_number = p.lot_number,
         expires_on = p.expires_on, unit_value = p.unit_value, currency = p.currency,
-        visible_to = p.visible_to, as_of = coalesce(p.as_of, :now), updated_at = :now,
+        visible_to = p.visible_to, as_of = coalesce(p.as_of, greatest(:now, l.as_of)),
+        updated_at = :now,
         withdrawn = false
     WHEN NOT MATCHED THEN INSERT (id, society, ref, item, site, quantity, keep_back, reserved,
         ceiling, lot_number, expires_on, unit_value, currency, visible_to, as_of, updated_at,
@@ -134,8 +152,15 @@ FROM merged
 """)
 
 _LEFT = text("""
-SELECT p.row, 'reserved' AS fault FROM planned p JOIN lots l ON l.id = p.id
-WHERE p.fault IS NULL AND l.reserved > 0 AND l.item <> p.item ORDER BY p.row
+SELECT p.row,
+    CASE WHEN l.reserved > 0 AND l.item <> p.item THEN 'reserved' ELSE 'stale' END AS fault
+FROM planned p JOIN lots l ON l.id = p.id
+WHERE p.fault IS NULL AND (l.reserved > 0 AND l.item <> p.item OR p.as_of < l.as_of) ORDER BY p.row
+""")
+
+# No older count is taken from now on, so that nobody asks any more what left before this one.
+_FORGET_ISSUES = text("""
+DELETE FROM goods_issues g USING published b WHERE g.lot = b.id AND g.issued_at <= b.as_of
 """)
 
 _SHORTFALLS = text("""
@@ -150,6 +175,7 @@ FROM published b WHERE greatest(0, b.reserved - b.quantity) <> b.earlier
 async def merge(tx: AsyncConnection, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
     """Publish what is planned; (row, fault) of what another call made impossible meanwhile."""
     await tx.execute(_MERGE, values)
+    await tx.execute(_FORGET_ISSUES)
     await tx.execute(_SHORTFALLS, values)
     return (await tx.execute(_LEFT)).all()
 

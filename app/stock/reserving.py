@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import clock
 from app.db import Part
 from app.errors import AppError, Fault
 from app.stock import store
@@ -31,6 +33,7 @@ class Offerable:
 
     item: str
     unit: str
+    expires_on: date | None
 
 
 def own_lots(society: str, lots: Sequence[UUID]) -> Part:
@@ -41,7 +44,14 @@ def own_lots(society: str, lots: Sequence[UUID]) -> Part:
 def offerable(shown: str | None) -> dict[UUID, Offerable]:
     """What the part `own_lots` showed."""
     rows = json.loads(shown) if shown else ()
-    return {UUID(row["id"]): Offerable(row["item"], row["unit"]) for row in rows}
+    return {
+        UUID(row["id"]): Offerable(
+            row["item"],
+            row["unit"],
+            date.fromisoformat(row["expires_on"]) if row["expires_on"] else None,
+        )
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +136,34 @@ async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
 
 
 async def issue(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> Moves:
-    """Let promised goods leave: no longer reserved and no longer there."""
+    """Let promised goods leave: no longer reserved and no longer there.
+
+    `parts` are (holder, quantity), each holder once. Raises 409 `insufficient_stock` where a lot's
+    owner counts fewer than are to leave; the caller's transaction then rolls back the rest.
+    """
+    left, short = await store.issue(tx, parts, clock.now())
+    if short:
+        raise await _beyond_the_count(tx, parts, short)
     moves: Moves = []
-    for lot, unreserved, gone in sorted(await store.issue(tx, parts)):
-        moves.append((f"lot:{lot}", "reserved", -unreserved))
-        moves.append((f"lot:{lot}", "quantity", -gone))
+    for lot, quantity in sorted(left):
+        moves.append((f"lot:{lot}", "reserved", -quantity))
+        moves.append((f"lot:{lot}", "quantity", -quantity))
     return moves
+
+
+async def _beyond_the_count(
+    tx: AsyncConnection, parts: Sequence[tuple[UUID, int]], short: Sequence[UUID]
+) -> AppError:
+    counts = await store.counts(tx, [holder for holder, _ in parts])
+    return AppError(
+        "insufficient_stock",
+        "More is to leave than its owner counts in the lot; nothing was dispatched. Publish what "
+        "is really there, or dispatch less.",
+        extra={
+            "lines": [
+                {"line": str(holder), "planned": quantity, "available": counts[holder][1]}
+                for holder, quantity in parts
+                if counts[holder][0] in short
+            ]
+        },
+    )

@@ -6,6 +6,11 @@ def available(quantity: int, keep_back: int, reserved: int) -> int:
     return max(0, quantity - keep_back - reserved)
 
 
+def still_there(counted: int, left: int) -> int:
+    """What is there now of what was counted, when so much has left since the count."""
+    return max(0, counted - left)
+
+
 def shortfall(quantity: int, reserved: int) -> int:
     """What is promised beyond the owner's count. The count is the truth; the promise is not met."""
     return max(0, reserved - quantity)

@@ -16,10 +16,10 @@ from app.fields import (
     Day,
     Id,
     Input,
-    Instant,
     Latitude,
     Longitude,
     Name,
+    PastInstant,
     Ref,
     Shown,
     SocietyCode,
@@ -113,10 +113,13 @@ class LotInput(Input):
         description="The societies that may see the lot; null: every society. You always do.",
         examples=[["KAZ", "TUR"]],
     )
-    as_of: Instant | None = Field(
+    as_of: PastInstant | None = Field(
         default=None,
-        description="When it was counted. Where left out, it is the moment at which the count "
-        "last changed; give it to confirm an unchanged count.",
+        description="When it was counted. What was dispatched from the lot since then is "
+        "subtracted; a count that is older than the last one is refused (409 `stale_count`); "
+        "`quantity` and `as_of` as you read them are no new count and change neither. Where left "
+        "out, it is counted at this moment; always give it where a call may wait, and to "
+        "confirm an unchanged count.",
         examples=["2026-02-06T01:17:00Z"],
     )
 
@@ -129,7 +132,9 @@ class OwnLot(Shown):
     item: str = Field(description="The item's code.", examples=["HSHEBLANPHT1"])
     unit: str = Field(description="The item's base unit.", examples=["piece"])
     site: str = Field(description="Your own reference of the site.", examples=["baku-1"])
-    quantity: int = Field(description="Your count, in base units.", examples=[500])
+    quantity: int = Field(
+        description="Your count less what was dispatched since, in base units.", examples=[500]
+    )
     keep_back: int = Field(description="Your floor, in base units.", examples=[50])
     reserved: int = Field(description="What is promised and has not left yet.", examples=[120])
     available: int = Field(description="What may still be promised.", examples=[330])

@@ -1,7 +1,7 @@
 """Sites, lots and reservations: tables and SQL."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +20,18 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    delete,
+    func,
+    insert,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Direct, Part, metadata
+from app import ids
+from app.db import Direct, Part, metadata, require_all
 
 sites = Table(
     "sites",
@@ -83,6 +88,19 @@ reservations = Table(
     Column("beneficiary", Text, nullable=False),
     CheckConstraint("quantity >= 0", name="quantity"),
     Index("ix_reservations_lot", "lot", postgresql_where=text("quantity > 0")),
+)
+
+goods_issues = Table(
+    "goods_issues",
+    metadata,
+    # What left a lot, and when. A count tells what was there at its `as_of`, and may arrive later:
+    # what left in between is subtracted. Kept until a newer count stands.
+    Column("id", Uuid, primary_key=True),
+    Column("lot", Uuid, ForeignKey("lots.id"), nullable=False),
+    Column("issued_at", DateTime(timezone=True), nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    CheckConstraint("quantity > 0", name="quantity"),
+    Index("ix_goods_issues_lot", "lot", "issued_at"),
 )
 
 SITE_DOC = """json_build_object('ref', s.ref, 'name', s.name, 'country', s.country,
@@ -213,7 +231,22 @@ WHERE id = :id
 
 async def replace_lot(tx: AsyncConnection, values: dict[str, Any]) -> None:
     """Replace what the owner publishes of a lot that is held; reservations stay."""
-    await tx.execute(_REPLACE_LOT, values)
+    require_all((await tx.execute(_REPLACE_LOT, values)).rowcount, 1)
+    # No older count is taken from now on, so that nobody asks any more what left before this one.
+    await tx.execute(
+        delete(goods_issues).where(
+            goods_issues.c.lot == values["id"], goods_issues.c.issued_at <= values["as_of"]
+        )
+    )
+
+
+async def issued_after(tx: AsyncConnection, lot: UUID, moment: datetime) -> int:
+    """What left a held lot after a moment, in base units."""
+    left = goods_issues.c
+    total = select(func.coalesce(func.sum(left.quantity), 0)).where(
+        left.lot == lot, left.issued_at > moment
+    )
+    return int((await tx.execute(total)).scalar_one())
 
 
 _WITHDRAW_LOT = text("""
@@ -224,7 +257,7 @@ WHERE id = :id
 
 async def withdraw_lot(tx: AsyncConnection, lot: UUID, now: datetime) -> None:
     """Take a held lot without reservations off the exchange; old offers still name it."""
-    await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})
+    require_all((await tx.execute(_WITHDRAW_LOT, {"id": lot, "now": now})).rowcount, 1)
 
 
 # Offers of one lot stand in a queue before its row. At the row itself they would all wait for the
@@ -333,17 +366,20 @@ async def hold_lots_of(tx: AsyncConnection, holders: Sequence[UUID]) -> None:
 
 
 async def free(tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
-    """Give back what holders hold: (holder, quantity) each; returns (lot, freed)."""
+    """Give back what holders hold: (holder, quantity) each, once; returns (lot, freed)."""
     holders = [holder for holder, _ in parts]
     await hold_lots_of(tx, holders)
     rows = await tx.execute(
         _FREE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
     )
-    return [(row[0], int(row[1])) for row in rows]
+    freed = [(row[0], int(row[1])) for row in rows]
+    require_all(sum(quantity for _, quantity in freed), sum(quantity for _, quantity in parts))
+    return freed
 
 
-# What leaves is no longer promised and no longer there. The count does not fall below zero: the
-# owner may have published a smaller one meanwhile, and the owner's count is the truth.
+# What leaves is no longer promised and no longer there. More than the owner's count cannot leave:
+# the count is the truth, and whoever sends more has to publish what was found. The condition stands
+# in the UPDATE, so that it is held against the newest row.
 _ISSUE = text("""
 WITH sent AS (
     UPDATE reservations r SET quantity = r.quantity - t.quantity
@@ -351,24 +387,55 @@ WITH sent AS (
     WHERE r.holder = t.holder RETURNING r.lot, t.quantity
 ), per_lot AS (
     SELECT lot, sum(quantity)::bigint AS quantity FROM sent GROUP BY lot
+), issued AS (
+    UPDATE lots l SET reserved = l.reserved - p.quantity, ceiling = l.ceiling - p.quantity,
+        quantity = l.quantity - p.quantity
+    FROM per_lot p WHERE l.id = p.lot AND l.quantity >= p.quantity
+    RETURNING l.id, l.as_of
 )
-UPDATE lots l SET reserved = l.reserved - p.quantity, ceiling = l.ceiling - p.quantity,
-    quantity = greatest(0, l.quantity - p.quantity)
-FROM per_lot p WHERE l.id = p.lot
-RETURNING l.id, p.quantity, old.quantity - new.quantity
+SELECT p.lot, p.quantity, i.as_of FROM per_lot p LEFT JOIN issued i ON i.id = p.lot
 """)
+_TICK = timedelta(microseconds=1)
 
 
 async def issue(
-    tx: AsyncConnection, parts: Sequence[tuple[UUID, int]]
-) -> list[tuple[UUID, int, int]]:
-    """Let promised goods leave their lots; (lot, no longer reserved, no longer there)."""
+    tx: AsyncConnection, parts: Sequence[tuple[UUID, int]], now: datetime
+) -> tuple[list[tuple[UUID, int]], list[UUID]]:
+    """Let promised goods leave their lots: (lot, quantity) each, and the lots with too few."""
     holders = [holder for holder, _ in parts]
     await hold_lots_of(tx, holders)
-    rows = await tx.execute(
-        _ISSUE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
+    rows = (
+        await tx.execute(
+            _ISSUE, {"holders": holders, "quantities": [quantity for _, quantity in parts]}
+        )
+    ).all()
+    require_all(sum(int(row.quantity) for row in rows), sum(quantity for _, quantity in parts))
+    left = [row for row in rows if row.as_of is not None]
+    if left:
+        # A count that stands already does not know of this issue, whatever the clocks say: should
+        # it be sent again, the issue still has to be subtracted from it.
+        issues = [
+            {
+                "id": ids.new_id(),
+                "lot": row.lot,
+                "issued_at": max(now, row.as_of + _TICK),
+                "quantity": int(row.quantity),
+            }
+            for row in left
+        ]
+        await tx.execute(insert(goods_issues), issues)
+    short = [row.lot for row in rows if row.as_of is None]
+    return [(row.lot, int(row.quantity)) for row in left], short
+
+
+async def counts(tx: AsyncConnection, holders: Sequence[UUID]) -> dict[UUID, tuple[UUID, int]]:
+    """(lot, what its owner counts there in base units) of each holder."""
+    found = await tx.execute(
+        select(reservations.c.holder, lots.c.id, lots.c.quantity)
+        .join(lots, lots.c.id == reservations.c.lot)
+        .where(reservations.c.holder.in_(holders))
     )
-    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+    return {row.holder: (row.id, row.quantity) for row in found}
 
 
 _BENEFICIARIES = text("""
@@ -383,14 +450,14 @@ async def beneficiaries(tx: AsyncConnection, lot: UUID) -> list[str]:
 
 _OFFERABLE = """
 offerable AS (
-    SELECT l.id, l.item, i.unit FROM lots l JOIN items i ON i.code = l.item
+    SELECT l.id, l.item, i.unit, l.expires_on FROM lots l JOIN items i ON i.code = l.item
     WHERE l.id = ANY(CAST(:offerable_lots AS uuid[])) AND l.society = :offerable_society
       AND NOT l.withdrawn
 )"""
 
 
 def offerable_part(society: str, asked: Sequence[UUID]) -> Part:
-    """(id, item, unit) of those of these lots that are the society's own, as a JSON array."""
+    """(id, item, unit, expires_on) of those of these lots that are the society's own, as JSON."""
     return Part(
         _OFFERABLE,
         {"offerable_lots": asked, "offerable_society": society},

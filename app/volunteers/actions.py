@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, ids
+from app import clock, counts, ids
 from app.access.actions import Caller
 from app.calls import Precondition
 from app.catalogue import actions as catalogue
@@ -92,7 +92,7 @@ async def publish(
         "notice_hours": pool.notice_hours,
         "site": site,
         "visible_to": visible_to,
-        "as_of": pool.as_of or now,
+        "as_of": counts.moment(pool.as_of, before.as_of if before else None, now),
         "now": now,
     }
     created = before is None or before.withdrawn
@@ -311,12 +311,20 @@ async def transfer(
     return Window(row.from_at, row.until_at), moves
 
 
+async def depart(tx: AsyncConnection, holder: UUID) -> None:
+    """The people of a holder leave home. They are away until `free` gives them back."""
+    held = await store.promised(tx, holder)
+    # Who leaves early, or comes home late, takes room that a promise at this moment may count on.
+    await store.lock(tx, [held.pool])
+    await store.depart(tx, holder, clock.now())
+
+
 async def extend(tx: AsyncConnection, holder: UUID, until: datetime) -> None:
     """Promise the people of a holder for longer; 409 where they are not free for that time."""
     held = await store.promised(tx, holder)
     await store.lock(tx, [held.pool])
     if until > held.until_at:
-        available = await store.free_then(tx, held.pool, held.until_at, until)
+        available = await store.free_then(tx, held.pool, held.until_at, until, holder)
         if available < held.headcount:
             raise AppError(
                 "insufficient_volunteers",

@@ -21,6 +21,7 @@ from app.fields import (
     Input,
     Instant,
     Language,
+    PastInstant,
     Ref,
     Shown,
     SocietyCode,
@@ -69,10 +70,11 @@ class PoolInput(Input):
         description="The societies that may see the pool; null: every society.",
         examples=[["KAZ", "TUR"]],
     )
-    as_of: Instant | None = Field(
+    as_of: PastInstant | None = Field(
         default=None,
-        description="When it was counted; now where left out.",
-        examples=[_FROM],
+        description="When it was counted; now where left out. A count that is older than the last "
+        "one is refused (409 `stale_count`).",
+        examples=["2026-02-06T01:17:00Z"],
     )
 
     @model_validator(mode="after")
@@ -198,7 +200,9 @@ async def get_own_pool(ref: PoolRef, caller: VolunteerReader, tx: ReadTx) -> Res
     "/my/volunteers/{ref}",
     summary="Publish a pool",
     response_model=OwnPool,
-    responses=answers("role_forbidden", "unknown_reference", "pool_reserved", "precondition_failed")
+    responses=answers(
+        "role_forbidden", "unknown_reference", "pool_reserved", "stale_count", "precondition_failed"
+    )
     | {201: {"model": OwnPool, "description": "The pool was created."}},
 )
 async def publish_pool(

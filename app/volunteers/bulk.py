@@ -18,8 +18,8 @@ from app.sheets.checking import Checked
 from app.sheets.forms import Fault, form
 from app.sheets.writing import Value
 from app.uploads import (
+    CountQuery,
     Format,
-    ImportQuery,
     ImportReport,
     Taking,
     Upload,
@@ -85,7 +85,7 @@ async def import_pools(
     caller: VolunteerWriter,
     tx: Tx,
     sheet: Pools,
-    query: Annotated[ImportQuery, Query()],
+    query: Annotated[CountQuery, Query()],
 ) -> Response:
     """Publish a whole sheet of pools, each row with the effect of `PUT /v1/my/volunteers/{ref}`.
 

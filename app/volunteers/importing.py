@@ -23,6 +23,7 @@ _REASONS = {
         "pool_reserved",
         "The skill of a pool with promised people cannot change.",
     ),
+    "stale": ("as_of", "stale_count", "A newer count of this pool stands."),
 }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.incoming import AUDIENCE, Tables, instant
 from app.ledger.rules import Facts
-from app.volunteers.store import SHORTFALL, peak
+from app.volunteers.store import SHORTFALL, STANDING, peak
 
 _COLUMNS = (
     "row", "refused", "id", "ref", "skill", "languages", "headcount", "available_from",
@@ -47,8 +47,7 @@ CREATE TEMPORARY TABLE withdrawals (
 )
 tables = Tables("volunteers", _MADE, _COLUMNS)
 
-_PROMISED = """EXISTS (
-    SELECT FROM promises p WHERE p.pool = l.id AND p.headcount > 0 AND p.until_at > :now)"""
+_PROMISED = f"EXISTS (SELECT FROM promises p WHERE p.pool = l.id AND {STANDING})"
 
 # What an import changes: what is new, what differs, and what is at fault. `as_of` counts only
 # where the file gives one: the same count again is a repeated call, and that changes nothing.
@@ -66,7 +65,8 @@ CROSS JOIN LATERAL (
                 WHEN s.id IS NULL THEN 'site'
                 WHEN i.visible_to IS NOT NULL
                     AND NOT i.visible_to <@ CAST(:societies AS text[]) THEN 'visible_to'
-                WHEN l.skill <> i.skill AND {_PROMISED} THEN 'promised' END AS fault
+                WHEN l.skill <> i.skill AND {_PROMISED} THEN 'promised'
+                WHEN i.as_of < l.as_of THEN 'stale' END AS fault
     OFFSET 0
 ) x
 WHERE NOT i.refused AND (
@@ -114,11 +114,12 @@ WHERE l.id IN (SELECT pool FROM planned WHERE fault IS NULL) AND {_PROMISED}
 _MERGE = text(f"""
 WITH merged AS (
     MERGE INTO pools l USING (SELECT * FROM planned WHERE fault IS NULL) n ON l.id = n.id
-    WHEN MATCHED AND NOT (l.skill <> n.skill AND {_PROMISED}) THEN UPDATE SET
+    WHEN MATCHED AND NOT (l.skill <> n.skill AND {_PROMISED})
+        AND (n.as_of IS NULL OR n.as_of >= l.as_of) THEN UPDATE SET
         skill = n.skill, languages = n.languages, headcount = n.headcount,
         available_from = n.available_from, available_until = n.available_until,
         notice_hours = n.notice_hours, site = n.site, visible_to = n.visible_to,
-        as_of = coalesce(n.as_of, :now), updated_at = :now, withdrawn = false
+        as_of = coalesce(n.as_of, greatest(:now, l.as_of)), updated_at = :now, withdrawn = false
     WHEN NOT MATCHED THEN INSERT (id, society, ref, skill, languages, headcount, available_from,
         available_until, notice_hours, site, visible_to, as_of, updated_at, withdrawn)
     VALUES (n.id, :society, n.ref, n.skill, n.languages, n.headcount, n.available_from,
@@ -132,15 +133,16 @@ INSERT INTO published SELECT row_number() OVER (ORDER BY row), * FROM merged
 """)
 
 _LEFT = text(f"""
-SELECT n.row, 'promised' AS fault FROM planned n JOIN pools l ON l.id = n.id
-WHERE n.fault IS NULL AND l.skill <> n.skill AND {_PROMISED} ORDER BY n.row
+SELECT n.row, CASE WHEN n.as_of < l.as_of THEN 'stale' ELSE 'promised' END AS fault
+FROM planned n JOIN pools l ON l.id = n.id
+WHERE n.fault IS NULL AND (n.as_of < l.as_of OR l.skill <> n.skill AND {_PROMISED}) ORDER BY n.row
 """)
 
 _SHORTFALLS = text(f"""
 INSERT INTO shortfalls
 SELECT row_number() OVER (ORDER BY x.row), x.id, x.skill, x.shortfall,
        ARRAY(SELECT p.beneficiary FROM promises p
-             WHERE p.pool = x.id AND p.headcount > 0 AND p.until_at > :now
+             WHERE p.pool = x.id AND {STANDING}
              UNION SELECT CAST(:society AS text) ORDER BY 1)
 FROM (
     SELECT b.row, l.id, l.skill, {SHORTFALL} AS shortfall, coalesce(e.shortfall, 0) AS earlier

@@ -17,13 +17,16 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import metadata
+from app import clock
+from app.db import metadata, require_all
 
 pools = Table(
     "pools",
@@ -58,33 +61,57 @@ promises = Table(
     Column("headcount", Integer, nullable=False),
     Column("from_at", DateTime(timezone=True), nullable=False),
     Column("until_at", DateTime(timezone=True), nullable=False),
+    # They have left home and are not back: nobody can promise them, whatever was agreed.
+    Column("away", Boolean, nullable=False, server_default=text("false")),
     Column("beneficiary", Text, nullable=False),
     CheckConstraint("headcount >= 0", name="headcount"),
     CheckConstraint("from_at < until_at", name="window"),
     Index("ix_promises_pool", "pool", "until_at", postgresql_where=text("headcount > 0")),
+    Index("ix_promises_away", "pool", postgresql_where=text("away AND headcount > 0")),
 )
 
+# Whoever is away past the time that was agreed comes home nobody knows when: until then they count
+# as away for ever (no instant of the exchange lies beyond 2099).
+_OVERDUE = "p.away AND p.until_at <= :now"
+_UNTIL = f"CASE WHEN {_OVERDUE} THEN timestamptz '2100-01-01 00:00:00Z' ELSE p.until_at END"
 
-def peak(pool: str, start: str, end: str) -> str:
-    """SQL of the most people promised at any one instant of a window.
+STANDING = "p.headcount > 0 AND (p.until_at > :now OR p.away)"
+"""SQL of a promise (`p`) that is not over: its time has not passed, or its people are away."""
+
+
+def peak(pool: str, start: str, end: str, *, without: str = "NULL") -> str:
+    """SQL of the most people promised at any one instant of a window, seen from `:now`.
 
     Windows are half-open: whoever is promised until noon can be promised anew from noon on, so that
-    of two steps at one instant the smaller, which is an end, counts first.
+    of two steps at one instant the smaller, which is an end, counts first. `without` is a holder
+    that is not counted.
     """
     return f"""coalesce((SELECT max(load.present) FROM (
         SELECT sum(step.by) OVER (ORDER BY step.at, step.by ROWS UNBOUNDED PRECEDING) AS present
         FROM promises p, LATERAL (VALUES (greatest(p.from_at, {start}), p.headcount),
+                                         ({_UNTIL}, -p.headcount)) AS step(at, by)
+        WHERE p.pool = {pool} AND p.headcount > 0 AND p.from_at < {end} AND {start} < {end}
+          AND (p.until_at > {start} OR {_OVERDUE})
+          AND p.holder IS DISTINCT FROM {without}
+    ) load), 0)::int"""
+
+
+def _beyond(pool: str, start: str) -> str:
+    """SQL of the most people promised at any one instant from then on, as it was agreed."""
+    return f"""coalesce((SELECT max(load.present) FROM (
+        SELECT sum(step.by) OVER (ORDER BY step.at, step.by ROWS UNBOUNDED PRECEDING) AS present
+        FROM promises p, LATERAL (VALUES (greatest(p.from_at, {start}), p.headcount),
                                          (p.until_at, -p.headcount)) AS step(at, by)
-        WHERE p.pool = {pool} AND p.headcount > 0 AND p.from_at < {end} AND p.until_at > {start}
+        WHERE p.pool = {pool} AND p.headcount > 0 AND p.until_at > {start}
     ) load), 0)::int"""
 
 
 # Where the owner's window or headcount shrinks below what is promised, the difference is the
-# shortfall: outside of the window nobody is available.
+# shortfall: outside of the window nobody is available. Who is overdue was promised within it.
 SHORTFALL = f"""greatest(0,
     {peak("l.id", ":now", "greatest(l.available_from, :now)")},
     {peak("l.id", "greatest(l.available_from, :now)", "l.available_until")} - l.headcount,
-    {peak("l.id", "greatest(l.available_until, :now)", "'infinity'::timestamptz")})"""
+    {_beyond("l.id", "greatest(l.available_until, :now)")})"""
 
 _OWN = f"""
 json_build_object(
@@ -211,8 +238,7 @@ async def lock_own(tx: AsyncConnection, society: str, ref: str) -> Row[Any] | No
 
 _STANDING = text(f"""
 SELECT {SHORTFALL} AS shortfall,
-    EXISTS (SELECT FROM promises p WHERE p.pool = l.id AND p.headcount > 0 AND p.until_at > :now)
-        AS promised
+    EXISTS (SELECT FROM promises p WHERE p.pool = l.id AND {STANDING}) AS promised
 FROM pools l WHERE l.id = :id
 """)
 
@@ -248,7 +274,7 @@ WHERE id = :id
 
 async def replace(tx: AsyncConnection, values: dict[str, Any]) -> None:
     """Replace what the owner publishes of a pool that is held; promises stay."""
-    await tx.execute(_REPLACE, values)
+    require_all((await tx.execute(_REPLACE, values)).rowcount, 1)
 
 
 _WITHDRAW = text(
@@ -258,11 +284,11 @@ _WITHDRAW = text(
 
 async def withdraw(tx: AsyncConnection, pool: UUID, now: datetime) -> None:
     """Take a held pool without promises off the exchange; old offers still name it."""
-    await tx.execute(_WITHDRAW, {"id": pool, "now": now})
+    require_all((await tx.execute(_WITHDRAW, {"id": pool, "now": now})).rowcount, 1)
 
 
-_BENEFICIARIES = text("""
-SELECT DISTINCT beneficiary FROM promises WHERE pool = :pool AND headcount > 0 AND until_at > :now
+_BENEFICIARIES = text(f"""
+SELECT DISTINCT p.beneficiary FROM promises p WHERE p.pool = :pool AND {STANDING}
 """)
 
 
@@ -299,14 +325,18 @@ async def lock(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
     await tx.execute(_LOCK, {"pools": sorted(set(wanted))})
 
 
-_FREE_IN_WINDOW = f"""
+def _free_in_window(without: str) -> str:
+    load = peak("l.id", ":start", ":end", without=without)
+    return f"""
 CASE WHEN l.withdrawn OR l.available_from > :start OR l.available_until < :end THEN 0
-     ELSE greatest(0, l.headcount - {peak("l.id", ":start", ":end")}) END
+     ELSE greatest(0, l.headcount - {load}) END
 """
+
 
 _PROMISE = text(f"""
 WITH room AS (
-    SELECT {_FREE_IN_WINDOW} AS free FROM pools l WHERE l.id = :pool AND l.society = :society
+    SELECT {_free_in_window("NULL")} AS free FROM pools l
+    WHERE l.id = :pool AND l.society = :society
 ), added AS (
     INSERT INTO promises (holder, pool, headcount, from_at, until_at, beneficiary)
     SELECT CAST(:holder AS uuid), CAST(:pool AS uuid), CAST(:headcount AS int),
@@ -320,7 +350,7 @@ SELECT room.free, EXISTS (SELECT FROM added) FROM room
 
 async def promise(tx: AsyncConnection, values: dict[str, Any]) -> tuple[int, bool]:
     """Promise people of a held pool: (how many were free, whether they are promised now)."""
-    row = (await tx.execute(_PROMISE, values)).one()
+    row = (await tx.execute(_PROMISE, values | {"now": clock.now()})).one()
     return int(row[0]), bool(row[1])
 
 
@@ -336,8 +366,9 @@ async def free(
 ) -> list[tuple[UUID, UUID, int]]:
     """Give people back: (holder, headcount) each; (pool, holder, freed)."""
     values = {"holders": [p[0] for p in parts], "headcounts": [p[1] for p in parts]}
-    rows = await tx.execute(_FREE, values)
-    return [(row.pool, row.holder, row.headcount) for row in rows]
+    freed = [(r.pool, r.holder, r.headcount) for r in await tx.execute(_FREE, values)]
+    require_all(len(freed), len(parts))
+    return freed
 
 
 _TRANSFER = text("""
@@ -368,12 +399,16 @@ async def promised(tx: AsyncConnection, holder: UUID) -> Row[Any]:
     return (await tx.execute(_PROMISED, {"holder": holder})).one()
 
 
-_FREE_THEN = text(f"SELECT {_FREE_IN_WINDOW} FROM pools l WHERE l.id = :pool")
+_FREE_THEN = text(
+    f"SELECT {_free_in_window('CAST(:holder AS uuid)')} FROM pools l WHERE l.id = :pool"
+)
 
 
-async def free_then(tx: AsyncConnection, pool: UUID, start: datetime, end: datetime) -> int:
-    """How many people of a held pool are free for the whole of a window."""
-    values = {"pool": pool, "start": start, "end": end}
+async def free_then(
+    tx: AsyncConnection, pool: UUID, start: datetime, end: datetime, holder: UUID
+) -> int:
+    """How many people of a held pool are free for the whole of a window, but for the holder's."""
+    values = {"pool": pool, "start": start, "end": end, "holder": holder, "now": clock.now()}
     return int((await tx.execute(_FREE_THEN, values)).scalar_one())
 
 
@@ -382,4 +417,14 @@ _PROLONG = text("UPDATE promises SET until_at = :until WHERE holder = :holder")
 
 async def prolong(tx: AsyncConnection, holder: UUID, until: datetime) -> None:
     """Let a promise last longer."""
-    await tx.execute(_PROLONG, {"holder": holder, "until": until})
+    require_all((await tx.execute(_PROLONG, {"holder": holder, "until": until})).rowcount, 1)
+
+
+async def depart(tx: AsyncConnection, holder: UUID, now: datetime) -> None:
+    """The people of a holder leave home: from now on they are away until they are given back."""
+    left = (
+        update(promises)
+        .where(promises.c.holder == holder)
+        .values(away=True, from_at=func.least(promises.c.from_at, now))
+    )
+    require_all((await tx.execute(left)).rowcount, 1)
