@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 from fastapi import Depends, Request
 from sqlalchemy import MetaData, text
 from sqlalchemy.dialects import postgresql
@@ -30,6 +31,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from app.config import Settings
 from app.errors import AppError
 
+log = structlog.get_logger()
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -40,9 +43,31 @@ metadata = MetaData(
     }
 )
 
+_TOO_MUCH = "The offer line does not hold that much any more."
+_RECEIPT = "More would be accounted for than was dispatched."
+
 # A constraint is the last line behind a rule that the code checks first, so most of these answer
-# only in a race. They are named here once, so that no violated constraint ends as a 500.
+# only in a race. They are named here once; any other is a `conflict`, so that none ends as a 500.
 CONSTRAINTS: dict[str, tuple[str, str]] = {
+    "ck_lots_counts": (
+        "insufficient_stock",
+        "The lot does not hold that much any more.",
+    ),
+    "uq_offers_society_ref": (
+        "duplicate_ref",
+        "You made another offer with this `ref` at this moment.",
+    ),
+    "ck_offer_lines_accepted": ("over_accepted", _TOO_MUCH),
+    "ck_offer_lines_dispatched": ("over_planned", _TOO_MUCH),
+    "ck_offer_lines_received": ("receipt_mismatch", _RECEIPT),
+    "ck_pledges_accepted": ("over_accepted", _TOO_MUCH),
+    "ck_pledges_dispatched": ("over_planned", _TOO_MUCH),
+    "ck_pledges_received": ("receipt_mismatch", _RECEIPT),
+    "ck_consignment_lines_received": ("receipt_mismatch", _RECEIPT),
+    "ck_promises_headcount": (
+        "insufficient_volunteers",
+        "The pool has not promised that many people.",
+    ),
     "ck_lots_ceiling": (
         "insufficient_stock",
         "The lot cannot promise that much any more.",
@@ -311,7 +336,13 @@ def refusal(error: BaseException) -> BaseException:
         name = getattr(driver, "constraint_name", None)
         if name in CONSTRAINTS:
             return AppError(*CONSTRAINTS[name])
-        return error
+        # No rule of ours has caught this: whoever operates the service has to hear of it.
+        log.error("constraint_violated", constraint=name, kind=type(driver).__name__)
+        return AppError(
+            "conflict",
+            f"This would contradict what is stored (`{name}`); nothing was changed. Read the "
+            "objects again and decide anew.",
+        )
     if isinstance(driver, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
         return AppError("busy", "Two calls stood in each other's way.", headers=_RETRY)
     if isinstance(driver, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 Window = tuple[datetime, datetime]
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(eq=False)
@@ -15,16 +17,31 @@ class Lot:
     quantity: int
     keep_back: int
     reserved: int = 0
+    as_of: datetime | None = None
+    left: int = 0
+    """What left since it was counted."""
 
     @property
     def room(self) -> int:
         return max(0, self.quantity - self.keep_back - self.reserved)
+
+    def count(self, quantity: int, as_of: datetime | None) -> None:
+        """A count that is not older than the last; None: it is of this moment."""
+        if as_of is None or as_of != self.as_of:
+            self.quantity, self.left = quantity, 0
+        elif quantity != self.quantity:
+            self.quantity = max(0, quantity - self.left)
 
 
 @dataclass
 class Promise:
     headcount: int
     window: Window
+    away: bool = False
+
+    def until(self, now: datetime) -> datetime:
+        """Whoever is away past the time that was agreed may stay away for ever."""
+        return NEVER if self.away and self.window[1] <= now else self.window[1]
 
 
 @dataclass(eq=False)
@@ -35,17 +52,16 @@ class Pool:
     headcount: int
     promises: dict[str, Promise] = field(default_factory=dict)
 
-    def peak(self, window: Window | None = None) -> int:
+    def peak(self, window: Window, now: datetime, but: str | None = None) -> int:
         """The most people promised at any one instant: it rises where a promise begins."""
-        live = [p for p in self.promises.values() if p.headcount]
-        starts = [p.window[0] for p in live] + ([window[0]] if window else [])
-        if window is not None:
-            starts = [s for s in starts if window[0] <= s < window[1]]
-        present = (sum(p.headcount for p in live if p.window[0] <= s < p.window[1]) for s in starts)
-        return max(present, default=0)
+        live = [p for holder, p in self.promises.items() if p.headcount and holder != but]
+        starts = [window[0], *(p.window[0] for p in live if window[0] <= p.window[0] < window[1])]
+        return max(
+            sum(p.headcount for p in live if p.window[0] <= s < p.until(now)) for s in starts
+        )
 
-    def room(self, window: Window) -> int:
-        return max(0, self.headcount - self.peak(window))
+    def room(self, window: Window, now: datetime, but: str | None = None) -> int:
+        return max(0, self.headcount - self.peak(window, now, but))
 
 
 @dataclass(eq=False)
@@ -56,7 +72,13 @@ class Asked:
     window: Window | None
     requested: int
     accepted: int = 0
+    losses: int = 0
     surplus: bool = False
+
+    @property
+    def served(self) -> int:
+        """Accepted and not lost or damaged."""
+        return self.accepted - self.losses
 
 
 @dataclass(eq=False)
@@ -103,10 +125,12 @@ class Journey:
     """A consignment or a deployment."""
 
     id: str
-    lines: list[str]
+    parts: list[tuple[str, int]]
+    """Its lines: several may be of one offer line."""
     line: Line
     count: int
     status: str = "planned"
+    receipt: dict[str, Any] | None = None
 
 
 @dataclass(eq=False)
@@ -127,8 +151,7 @@ class Offer:
 
     def fits(self, parts: dict[str, int], allow_surplus: bool) -> bool:
         return allow_surplus or all(
-            not parts[x.id] or x.asked.accepted + parts[x.id] <= x.asked.requested
-            for x in self.lines
+            not parts[x.id] or x.asked.served + parts[x.id] <= x.asked.requested for x in self.lines
         )
 
     def accept(self, parts: dict[str, int], allow_surplus: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app import clock
 from app.consignments import store as consignments
+from app.deployments import manifests
 from app.ledger.verifying import verify
 from app.offers import store as offers
 from app.requests import pledges
@@ -305,6 +306,61 @@ async def test_a_society_can_call_its_people_home(
     assert (await kgz.own_pool(pool))["promised"] == 5
     await kgz.move("deployments", deployment, "return")
     assert (await kgz.own_pool(pool))["promised"] == 0
+
+
+async def test_names_are_erased_after_the_return_or_after_the_time_that_was_agreed(
+    service: Service, tur: System, kgz: System, at: Callable[[str], None]
+) -> None:
+    at("2032-03-01T00:00:00Z")
+    pool = await kgz.pool(10)
+    window = people(10, start="2032-03-02T00:00:00Z", end="2032-03-10T00:00:00Z")
+    request = await tur.request(window)
+    offer = await tur.accept(await kgz.offer(request, from_pool(request, pool, 10)))
+    planned, late, back = [await kgz.deploy(offer, n) for n in (1, 2, 3)]
+    for deployment in (planned, late, back):
+        path = f"/v1/deployments/{deployment['id']}/manifest"
+        done(await kgz.put(path, {"people": [{"name": "Example One"}]}), 201)
+    for verb in ("mobilise", "arrive"):
+        await kgz.move("deployments", late, verb)
+        await kgz.move("deployments", back, verb)
+
+    async def kept(moment: str) -> list[bool]:
+        at(moment)
+        async with service.database.transaction() as tx:
+            while await manifests.erase_due(tx):
+                pass
+        answers = [
+            await tur.get(f"/v1/deployments/{d['id']}/manifest") for d in (planned, late, back)
+        ]
+        assert {a.status_code for a in answers} <= {200, 410}
+        return [a.status_code == 200 for a in answers]
+
+    assert await kept("2032-03-15T00:00:00Z") == [True, True, True]
+    await kgz.move("deployments", back, "recall")
+    await kgz.move("deployments", back, "return")
+    # Nobody has said that the others are back: their time counts, and that of the return for these.
+    assert await kept("2032-04-08T23:00:00Z") == [True, True, True]
+    assert await kept("2032-04-09T00:00:01Z") == [False, False, True]
+    assert await kept("2032-04-14T00:00:01Z") == [False, False, False]
+
+
+async def test_names_are_erased_180_days_after_the_time_that_was_agreed_at_the_latest(
+    service: Service, tur: System, kgz: System, at: Callable[[str], None]
+) -> None:
+    at("2033-03-01T00:00:00Z")
+    pool = await kgz.pool(1)
+    window = people(1, start="2033-03-02T00:00:00Z", end="2033-03-10T00:00:00Z")
+    request = await tur.request(window)
+    offer = await tur.accept(await kgz.offer(request, from_pool(request, pool, 1)))
+    deployment = await kgz.deploy(offer, 1)
+    at("2033-09-05T00:00:00Z")
+    path = f"/v1/deployments/{deployment['id']}/manifest"
+    done(await kgz.put(path, {"people": [{"name": "Example One"}]}), 201)
+    await kgz.move("deployments", deployment, "cancel")
+    at("2033-09-06T00:00:01Z")
+    async with service.database.transaction() as tx:
+        await manifests.erase_due(tx)
+    refused(await tur.get(path), 410, "manifest_erased")
 
 
 # Losses
