@@ -23,7 +23,7 @@ WORDS = {
         "planned", "dispatched", "sighted", "arrived", "received", "cancelled", "lost",
     },
     "deployments": {
-        "planned", "mobilised", "deployed", "released", "returned", "cancelled",
+        "planned", "mobilised", "deployed", "released", "recalled", "returned", "cancelled",
         "extension_asked", "extended", "extension_declined",
     },
     "requests": {"closed", "cancelled"},

@@ -323,11 +323,14 @@ async def test_what_is_exported_is_imported_again_and_nothing_changes(
         f"/v1/my/stock/{lot['ref']}", {"item": BLANKET, "site": "central", "quantity": 9}
     )
     assert changed.status_code == 200
-    assert (await bring(kgz, answer.content, media=MEDIA[kind]))["changed"] == 1
+    # Yesterday's file does not bring back what was counted since.
+    again = await bring(kgz, answer.content, media=MEDIA[kind])
+    assert (again["changed"], [e["code"] for e in again["errors"]]) == (0, ["stale_count"])
     after = await owned(kgz)
+    assert after[-1]["quantity"] == 9
     for lot in (*before, *after):
         del lot["updated_at"]
-    assert after == before
+    assert after[:-1] == before[:-1]
 
 
 async def test_a_repeated_import_has_one_effect_and_another_mode_is_another_call(

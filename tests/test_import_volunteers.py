@@ -107,12 +107,12 @@ async def test_a_change_of_any_one_column_of_a_pool_is_a_change(kgz: System) -> 
     line: Json = {
         "ref": fresh("each"), "skill": "usar", "languages": ["tr"], "headcount": 7,
         "available_from": AVAILABLE[0], "available_until": AVAILABLE[1], "notice_hours": 1,
-        "site": await kgz.site(), "visible_to": None, "as_of": FROM,
+        "site": await kgz.site(), "visible_to": None, "as_of": "2026-02-06T01:17:00Z",
     }  # fmt: skip
     changes: Json = {
         "skill": next(s for s in skills if s != "usar"), "languages": [], "headcount": 8,
         "available_from": FROM, "available_until": UNTIL, "notice_hours": 2, "site": "other",
-        "visible_to": [], "as_of": UNTIL,
+        "visible_to": [], "as_of": "2026-02-07T01:17:00Z",
     }  # fmt: skip
     await bring(kgz, json.dumps(line), MEDIA["ndjson"])
     for name, value in changes.items():

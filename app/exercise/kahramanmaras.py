@@ -58,7 +58,8 @@ class Lot:
     item: str
     quantity: int
     keep_back: int = 0
-    expires_on: str | None = None
+    good_for: int | None = None
+    """Days from the day of the exercise; None: it does not expire."""
 
 
 LOTS = (
@@ -69,19 +70,19 @@ LOTS = (
     Lot("AZE", "ganja", BLANKET, 36_000, 2_000),
     Lot("AZE", "ganja", HEATER, 21_000, 1_000),
     Lot("AZE", "baku", GENERATOR, 2_500, 100),
-    Lot("AZE", "baku", FLOUR, 2_100_000, 100_000, "2024-01-31"),
-    Lot("AZE", "baku", RICE, 750_000, 50_000, "2024-08-31"),
-    Lot("AZE", "baku", PASTA, 320_000, 20_000, "2024-10-31"),
+    Lot("AZE", "baku", FLOUR, 2_100_000, 100_000, 359),
+    Lot("AZE", "baku", RICE, 750_000, 50_000, 572),
+    Lot("AZE", "baku", PASTA, 320_000, 20_000, 633),
     Lot("AZE", "baku", PARCEL, 1_000, 200),
     Lot("KAZ", "almaty", TENT, 120, 20),
     Lot("KAZ", "almaty", WOOL, 15_000, 3_000),
-    Lot("KAZ", "almaty", FLOUR, 60_000, 10_000, "2024-01-31"),
+    Lot("KAZ", "almaty", FLOUR, 60_000, 10_000, 359),
     Lot("KAZ", "almaty", NET, 5_000),
     Lot("KGZ", "bishkek", BLANKET, 6_000, 1_000),
-    Lot("KGZ", "bishkek", FLOUR, 60_000, 10_000, "2023-12-31"),
+    Lot("KGZ", "bishkek", FLOUR, 60_000, 10_000, 328),
     Lot("UZB", "tashkent", BLANKET, 25_000, 5_000),
-    Lot("UZB", "tashkent", FLOUR, 450_000, 50_000, "2024-02-28"),
-    Lot("UZB", "tashkent", RICE, 200_000, 20_000, "2024-08-31"),
+    Lot("UZB", "tashkent", FLOUR, 450_000, 50_000, 387),
+    Lot("UZB", "tashkent", RICE, 200_000, 20_000, 572),
 )
 
 

@@ -1,7 +1,9 @@
 """The first days: publish, report, ask, offer, accept; and one lot that two desks want."""
 
 import asyncio
+from datetime import timedelta
 
+from app import clock
 from app.client.errors import Refused
 from app.client.exchange import Exchange
 from app.exercise import kahramanmaras as facts
@@ -44,7 +46,7 @@ async def _publish(stage: Stage, society: str) -> None:
                 "quantity": lot.quantity,
                 "keep_back": lot.keep_back,
                 "lot_number": f"SYNTHETIC-{society}-{run}",
-                "expires_on": lot.expires_on,
+                "expires_on": _expiry(lot),
                 "as_of": "2023-02-05T18:00:00Z",
             },
         )
@@ -68,6 +70,13 @@ async def _publish(stage: Stage, society: str) -> None:
     has += [amount(pool.headcount, pool.skill) for pool in pools]
     places = listed([site.name for site in sites])
     stage.telling.says(society, f"{places}: {listed(has)}.")
+
+
+def _expiry(lot: facts.Lot) -> str | None:
+    # From today on: expired goods cannot be offered, in whichever year the exercise is played.
+    if lot.good_for is None:
+        return None
+    return (clock.now().date() + timedelta(days=lot.good_for)).isoformat()
 
 
 async def report(stage: Stage) -> None:
