@@ -114,8 +114,8 @@ class Event(BaseModel):
     society: str | None = Field(description="On whose behalf.", examples=["AZE"])
     subject: Subject | None = Field(description="What it happened to.")
     data: dict[str, Any] | None = Field(
-        description="What is to be known of it. `actor` is the client; `moves` add up to every "
-        "balance.",
+        description="What is to be known of it. `actor` is the client, `exchange` or `operator`; "
+        "`moves` add up to every balance.",
         examples=[{"actor": specimens.CLIENT, "to": "TUR", "moves": []}],
     )
     salt: str | None = Field(description="32 random bytes, hex.", examples=[specimens.DIGEST])

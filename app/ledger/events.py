@@ -13,6 +13,7 @@ PARTIES = "the two parties and the secretariat"
 VISIBLE = "those in `visible_to`; everybody where it is not set"
 OWN = "the society itself"
 OWN_AND_SECRETARIAT = "the society itself and the secretariat"
+CLIENTS = "the society itself and the secretariat; everybody where the operator did it"
 CONCERNED = "the society itself and those to whom something of it is promised"
 
 
@@ -90,7 +91,7 @@ EVENTS: dict[str, EventType] = {
     ),
     "client.created": EventType(
         "A society has a new client. The key is not told.",
-        OWN_AND_SECRETARIAT,
+        CLIENTS,
         {"society": "TUR", "name": "Warehouse ERP", "scopes": ["read", "stock:write"]},
     ),
     "client.rotated": EventType(
@@ -98,9 +99,7 @@ EVENTS: dict[str, EventType] = {
         OWN_AND_SECRETARIAT,
         {"society": "TUR", "previous_key_until": _AT},
     ),
-    "client.revoked": EventType(
-        "A client may not call any more.", OWN_AND_SECRETARIAT, {"society": "TUR"}
-    ),
+    "client.revoked": EventType("A client may not call any more.", CLIENTS, {"society": "TUR"}),
     "item.catalogued": EventType("An item is new in the catalogue.", EVERYBODY, _ITEM),
     "item.changed": EventType("An item of the catalogue was changed.", EVERYBODY, _ITEM),
     "skill.catalogued": EventType("A skill is new in the catalogue.", EVERYBODY, _SKILL),
@@ -364,7 +363,8 @@ def data_schema(event: EventType) -> dict[str, Any]:
 _BESIDE: dict[str, Any] = {
     "actor": {
         "type": "string",
-        "description": "The client that acted; `exchange` where the exchange did by itself.",
+        "description": "The client that acted; `exchange` where the exchange did by itself, "
+        "`operator` where whoever runs it did so at the command line.",
     },
     "emergency": {"type": "string", "format": "uuid"},
     "private_commitment": {"type": "string"},
