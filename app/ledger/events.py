@@ -166,6 +166,11 @@ EVENTS: dict[str, EventType] = {
         },
         may_be_null=frozenset({"glide"}),
     ),
+    "emergency.taken_over": EventType(
+        "The society of the country that is hit made an emergency its own.",
+        EVERYBODY,
+        {"previous_society": "AZE"},
+    ),
     "emergency.closed": EventType("An emergency was ended.", EVERYBODY),
     "request.opened": EventType(
         "A society asks for goods or people.",
