@@ -19,7 +19,7 @@ from app.calls import Exchange
 from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
-from app.ledger import actions, events, rules, streaming
+from app.ledger import actions, events, rules, schemas, streaming
 from app.pages import Page, PageQuery, listing, page, read_cursor, single, write_cursor
 from app.problems import answers
 
@@ -343,6 +343,6 @@ def _described(name: str) -> str:
         "type": name,
         "description": event.sentence,
         "seen_by": event.seen_by,
-        "data_schema": events.data_schema(event),
+        "data_schema": schemas.data_schema(event),
     }
     return json_text.dump(described).decode()

@@ -203,7 +203,8 @@ class _Proof:
         self._reader = reader
         self._books = books
         self._kept = kept
-        self._is_kept_seen = False
+        # Before the first seal there is the head of nothing.
+        self._is_kept_seen = kept == Report().head
         self._report = Report()
         self._found: list[tuple[int, str]] = []
         self._moves: list[tuple[Any, ...]] = []
