@@ -299,6 +299,16 @@ class Precondition:
         ):
             raise AppError("precondition_failed", "The object exists as in `If-None-Match`.")
 
+    def confirm(self, *, absent: bool, created: bool) -> None:
+        """Raise Overtaken where the object was `absent` at the look and was not `created` after it.
+
+        What is not there cannot be locked: another call may create it between the look and the
+        write, and this one would write over what it never saw. Rolled back, it runs again and
+        finds the other's object.
+        """
+        if absent != created:
+            raise Overtaken
+
 
 def _strong(header: str) -> list[str]:
     # A weak tag never matches here (RFC 9110, 13.1.1).

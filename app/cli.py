@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -16,14 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access import actions as access
-from app.access.actions import Caller
 from app.access.rules import SCOPES
 from app.config import Settings
 from app.connector.cli import connector
 from app.embedded import EmbeddedRefused
 from app.errors import AppError
 from app.exercise import playing
-from app.ledger.actions import Actor
 from app.ledger.verifying import verify as prove
 from app.main import create_app
 from app.service import logs, serving
@@ -97,11 +97,32 @@ def migrate(
     revision: Annotated[
         str, typer.Argument(help="`head`, `base` (drops everything) or a revision.")
     ] = "head",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Go back to `base` without being asked.")
+    ] = False,
 ) -> None:
-    """Bring the database's schema to a revision."""
+    """Bring the database's schema to a revision. `base` drops everything, and asks first."""
     settings = _settings()
     with _clearly(), serving.database_url(settings) as url:
+        if revision == "base" and not yes:
+            _confirm_the_end(url)
         serving.migrate(url, revision)
+
+
+def _confirm_the_end(url: str) -> None:
+    """Have the operator type the name of the database that is to lose everything."""
+    name = urlsplit(url).path.lstrip("/")
+    told = f"This drops everything in the database {name}: every society's data, and the ledger."
+    if not sys.stdin.isatty():
+        err.print(
+            f"{told} Nobody is there to confirm it: add --yes.",
+            style="red", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        raise typer.Exit(1)
+    err.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    if typer.prompt("Type its name to go on", default="", show_default=False, err=True) != name:
+        err.print("That is not its name. Nothing was changed.", style="red")
+        raise typer.Exit(1)
 
 
 @clients.command("create")
@@ -121,7 +142,7 @@ def create_client(
     if not name.strip() or len(name) > 200:
         err.print("[red]A name has 1 to 200 characters.[/red]")
         raise typer.Exit(2)
-    actor = Actor(society, None)
+    actor = access.operator_for(society)
 
     async def create(tx: AsyncConnection) -> str:
         _, key = await access.create_client(tx, actor, society, name, scopes)
@@ -130,17 +151,12 @@ def create_client(
     print(_in_transaction(_settings(), create))
 
 
-def _operator() -> Caller:
-    """Whoever may run this command has the database itself: the reach of the secretariat."""
-    return Caller("TUR", "secretariat", UUID(int=0), "operator", frozenset(SCOPES))
-
-
 @clients.command("list")
 def list_clients() -> None:
     """Show the clients of all societies."""
 
     async def find(tx: AsyncConnection) -> list[tuple[UUID, str]]:
-        return await access.list_clients(tx, _operator(), None, 10_000)
+        return await access.list_all_clients(tx, None, 10_000)
 
     table = Table("Id", "Society", "Name", "Scopes", "Keys", "Revoked")
     for _, doc in _in_transaction(_settings(), find):
@@ -161,7 +177,7 @@ def revoke_client(client: Annotated[UUID, typer.Argument(help="The client's id."
     """Revoke a client and its keys; in force everywhere within 5 seconds."""
 
     async def revoke(tx: AsyncConnection) -> None:
-        await access.revoke(tx, _operator(), client)
+        await access.revoke_by_operator(tx, client)
 
     _in_transaction(_settings(), revoke)
 
@@ -186,7 +202,9 @@ def verify(
         report = asyncio.run(prove(url, kept))
     if report.faults:
         for fault in report.faults:
-            err.print(f"[red]{fault}[/red]")
+            err.print(fault, style="red", markup=False, highlight=False, soft_wrap=True)
+        if report.further:
+            err.print(f"and {report.further} more", style="red", highlight=False)
         raise typer.Exit(1)
     out.print(
         f"{report.records} records, {report.sealed} of them sealed; "

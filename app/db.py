@@ -74,7 +74,7 @@ CONSTRAINTS: dict[str, tuple[str, str]] = {
     ),
     "uq_emergencies_glide": (
         "already_exists",
-        "An emergency with this GLIDE number exists.",
+        "An open emergency with this GLIDE number exists.",
     ),
     "uq_requests_society_ref": (
         "already_exists",

@@ -41,8 +41,9 @@ answers = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("replays", Integer, nullable=False, server_default="0"),
-    # They come in the order of time, so that the smallest of indexes finds the old ones.
-    Index("ix_idempotency_answers_created_at", "created_at", postgresql_using="brin"),
+    # Not BRIN: pages are used again once old answers are forgotten, so that after some weeks every
+    # range of pages holds a new answer beside an old one, and finding the old ones reads them all.
+    Index("ix_idempotency_answers_created_at", "created_at"),
 )
 
 
@@ -102,7 +103,7 @@ kept AS (
 _FORGET = text("""
 DELETE FROM idempotency_answers WHERE (client, key) IN (
     SELECT client, key FROM idempotency_answers WHERE created_at < :before
-    LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """)
 
 

@@ -5,7 +5,8 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import IO, Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,7 +14,8 @@ from uuid import UUID
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from app.errors import invalid
 from app.fields import Shown
@@ -38,8 +40,18 @@ class PageQuery(BaseModel):
 
 def write_cursor(*place: Any) -> str:
     """Where the next page begins, as one opaque word."""
-    raw = json.dumps([str(p) if isinstance(p, UUID) else p for p in place]).encode()
+    raw = json.dumps(place, default=str).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _instant(value: Any) -> datetime:
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None or not 2000 <= instant.year < 2100:
+        raise ValueError("no instant of ours")
+    return instant
+
+
+_WRITTEN_OUT: dict[type, Callable[[Any], Any]] = {UUID: UUID, datetime: _instant}
 
 
 def read_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
@@ -56,9 +68,9 @@ def read_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
         raise fault
     result: list[Any] = []
     for value, kind in zip(place, kinds, strict=True):
-        if kind is UUID:
+        if kind in _WRITTEN_OUT:
             try:
-                result.append(UUID(value))
+                result.append(_WRITTEN_OUT[kind](value))
             except (ValueError, AttributeError, TypeError):
                 raise fault from None
         elif kind is float and type(value) in (int, float) and abs(value) < 1e9:
@@ -137,20 +149,41 @@ class KeptApart(Response):
     kept: bytes
 
 
+TAKEN_WITHIN = 60.0
+"""Seconds within which a reader must take a block of a file. One that stopped reading without
+closing would keep the file for ever."""
+_BLOCK = 16_384
+
+
 class FromFile(StreamingResponse):
-    """An answer that is read from an open file, which is closed with it."""
+    """An answer that is read from an open file, which is closed with it, whatever becomes of it."""
 
     def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
         self.file = file
-        super().__init__(self._blocks(), media_type=media_type, headers=headers)
-
-    async def _blocks(self) -> AsyncIterator[bytes]:
-        while block := await asyncio.to_thread(self.file.read, 65_536):
-            yield block
+        super().__init__(_blocks(file), media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self.file:
             await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send block after block; give the reader up where it does not take one."""
+
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_WITHIN):
+                await send(message)
+
+        try:
+            await super().stream_response(send_soon)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+
+async def _blocks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    # No method: an answer that is never sent would otherwise hold itself, and its file, until the
+    # collector of cycles comes by.
+    while block := await asyncio.to_thread(file.read, _BLOCK):
+        yield block
 
 
 def single(

@@ -10,6 +10,9 @@ from math import gcd
 MOST = 1_000_000_000_000
 """The largest quantity that the exchange takes, in base units (10^12)."""
 
+MOST_SHARE = 100_000
+"""The largest side of a substitute's ratio."""
+
 
 @dataclass(eq=False)
 class Inexact(Exception):

@@ -7,6 +7,7 @@ place (`app/service/story.py`).
 CLIENT = "01935f7e-2a10-7c44-9d05-3b6c8e9f1a20"
 OTHER_CLIENT = "01935f7e-2a11-7d55-8e16-4c7d9f0a2b31"
 EMERGENCY = "01935f8d-77aa-7d10-b3c2-5e8f90a1b2c3"
+TAKEN_EMERGENCY = "01935f8d-8b1e-7c42-a1d0-4f6e7a8b9c0d"
 LOT = "01935f80-4a4b-7c4d-8e4f-5a5b5c5d5e5f"
 POOL = "01935f81-5b5c-7d5e-8f60-7a8b9c0d1e2f"
 REQUEST = "01935f8e-0c5a-7b3d-9e4d-6f1a2b3c4d5e"

@@ -7,6 +7,7 @@ form of errors.
 """
 
 import asyncio
+import contextlib
 import csv
 import hashlib
 import io
@@ -294,27 +295,29 @@ async def handed_out(
 
     Through temporary files: nothing of it is in memory, and no connection waits for the client.
     """
-    # Closed with the answer.
-    out = tempfile.TemporaryFile(prefix="komek-export-")  # noqa: SIM115
-    with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
-        await fill(raw)
+    with contextlib.ExitStack() as files:
+        out = files.enter_context(tempfile.TemporaryFile(prefix="komek-export-"))
+        with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
+            await fill(raw)
 
-        def convert() -> tuple[str, int]:
-            raw.seek(0)
-            digest = hashlib.sha256(f"{kind}\n".encode())
-            digest.update(hashlib.file_digest(raw, "sha256").digest())
-            raw.seek(0)
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
-                writing.write(kind, form, map(row, csv.reader(text)), out)
-            out.flush()
-            size = out.seek(0, io.SEEK_END)
-            out.seek(0)
-            return digest.hexdigest()[:32], size
+            def convert() -> tuple[str, int]:
+                raw.seek(0)
+                digest = hashlib.sha256(f"{kind}\n".encode())
+                digest.update(hashlib.file_digest(raw, "sha256").digest())
+                raw.seek(0)
+                with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                    writing.write(kind, form, map(row, csv.reader(text)), out)
+                out.flush()
+                size = out.seek(0, io.SEEK_END)
+                out.seek(0)
+                return digest.hexdigest()[:32], size
 
-        tag, size = await asyncio.to_thread(convert)
-    headers = {
-        "ETag": f'"{tag}"',
-        "Content-Length": str(size),
-        "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
-    }
-    return FromFile(out, writing.MEDIA[kind], headers)
+            tag, size = await asyncio.to_thread(convert)
+        headers = {
+            "ETag": f'"{tag}"',
+            "Content-Length": str(size),
+            "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
+        }
+        # From here on it is closed with the answer.
+        files.pop_all()
+        return FromFile(out, writing.MEDIA[kind], headers)

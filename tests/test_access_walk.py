@@ -220,6 +220,7 @@ async def test_what_everybody_may_read_is_changed_by_its_owner_alone(
             ("POST", f"/v1/requests/{secret.request['id']}/close", None),
             ("POST", f"/v1/requests/{secret.request['id']}/cancel", None),
             ("POST", f"/v1/emergencies/{secret.emergency}/close", None),
+            ("POST", f"/v1/emergencies/{secret.emergency}/take-over", None),
             ("PUT", "/v1/societies/KAZ", {"name": "Ours", "role": "observer"}),
             ("PUT", "/v1/items/HSHEBLANPHT1", {"name": "Ours", "unit": "piece"}),
             ("PUT", "/v1/skills/usar", {"name": "Ours"}),

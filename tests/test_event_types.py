@@ -9,7 +9,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from openapi_spec_validator import validate
 
-from app.ledger.events import EVENTS, data_schema, example
+from app.ledger.events import EVENTS
+from app.ledger.schemas import data_schema, example
 from app.service.introduction import TAGS
 from tests.conftest import Service
 from tests.world import System, done

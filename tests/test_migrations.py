@@ -2,8 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
+import pytest
 from alembic import command
+from sqlalchemy import create_mock_engine
+from sqlalchemy.dialects import postgresql
 
+import app.main  # noqa: F401  (importing every room fills the metadata)
+from app.db import metadata
 from app.embedded import EmbeddedPostgres
 from app.service import serving
 from tests.processes import komek, make_database, run_sql
@@ -48,6 +54,51 @@ def test_the_schema_goes_up_down_to_nothing_and_up_again(postgres: EmbeddedPostg
     assert catalogue(url) == whole
     # `check` raises where the tables of the code and those of the database differ.
     command.check(serving.alembic_config(url))
+
+
+# What a table promises: its columns, constraints and indexes, each with its name and definition.
+PROMISES = """
+SELECT 'column ' || attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod)
+    || CASE WHEN attnotnull THEN ' not null' ELSE '' END
+    || CASE WHEN attidentity <> '' THEN ' identity ' || attidentity::text ELSE '' END
+    || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') AS promise
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND attnum > 0
+    AND NOT attisdropped
+UNION ALL SELECT 'constraint ' || conname || ' on ' || conrelid::regclass || ' '
+    || pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+"""
+
+
+def test_every_constraint_and_index_of_the_code_stands_in_a_migrated_database(
+    postgres: EmbeddedPostgres,
+) -> None:
+    migrated, made = make_database(postgres, "migrated"), make_database(postgres, "made")
+    serving.migrate(migrated)
+    statements: list[str] = []
+    dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
+    recorder = create_mock_engine(
+        "postgresql+asyncpg://",
+        lambda statement, *_: statements.append(str(statement.compile(dialect=dialect))),
+    )
+    metadata.create_all(recorder, checkfirst=False)
+    run_sql(made, *statements, "SELECT 1")
+    ours, theirs = (
+        {row[0] for row in run_sql(url, PROMISES) if "alembic_version" not in row[0]}
+        for url in (made, migrated)
+    )
+    assert ours == theirs
+    assert len([p for p in ours if p.startswith("constraint ck_")]) > 20
+
+
+def test_a_society_has_the_code_that_the_contract_tells(postgres: EmbeddedPostgres) -> None:
+    url = make_database(postgres, "coded")
+    serving.migrate(url)
+    with pytest.raises(asyncpg.CheckViolationError, match="ck_societies_id"):
+        run_sql(url, "INSERT INTO societies VALUES ('tur', 'x', 'member')", "SELECT 1")
 
 
 def test_every_migration_gives_up_soon_where_it_must_wait_for_a_lock(

@@ -209,6 +209,7 @@ async def test_answers_are_kept_for_seven_days(service: Service, tur: System) ->
     key = str(uuid4())
     first = await tur.post("/v1/emergencies", QUAKE, Idempotency_Key=key)
     forget = next(c for c in chores.CHORES if c.name == "forget_answers")
+    assert isinstance(forget, chores.Chore)
 
     async def after(time: timedelta) -> httpx.Response:
         now = datetime.now(UTC) + time

@@ -1,5 +1,6 @@
 """Five societies' systems as the tests see them: each speaks HTTP to the real service."""
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -188,6 +189,13 @@ class System:
     async def events(self, after: int = 0, **params: Any) -> list[Json]:
         """Everything after a seq."""
         return [event async for event in self.exchange.listed("/v1/events", after=after, **params)]
+
+    async def told(self, kind: str, after: int) -> list[Json]:
+        """The events of a type after a seq, as soon as there is one."""
+        async with asyncio.timeout(20):
+            while not (told := await self.events(after, type=kind)):
+                pass
+        return told
 
 
 def goods(quantity: int, item: str = BLANKET, **more: Any) -> Json:

@@ -1,6 +1,7 @@
 """Societies, clients and keys: the verbs. Also: whose key this is, and what they may do."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -105,11 +106,26 @@ def _refused(detail: str) -> AppError:
 
 
 async def put_society(
-    tx: AsyncConnection, caller: Caller, society: str, name: str, role: str
-) -> bool:
-    """Create or change a society; True where it was created."""
+    tx: AsyncConnection,
+    caller: Caller,
+    society: str,
+    name: str,
+    role: str,
+    check: Callable[[str | None], None],
+) -> tuple[bool, str]:
+    """Create or change a society; (created, JSON). `check` looks at what is there before.
+
+    The network always keeps a secretariat: without one nobody could undo it.
+    """
+    # One change after the other: two secretariats that demote each other at the same moment would
+    # both be right by what they see.
+    await store.hold_network(tx)
+    secretariats = await store.secretariats(tx)
+    if caller.society not in secretariats:
+        # For some seconds the key ring still holds the role that the society had.
+        raise AppError("role_forbidden", "Your society is not the secretariat any more.")
+    check(await store.society_doc(tx, society))
     if society == caller.society and role != "secretariat":
-        # The network would be left without anybody who can undo it.
         raise AppError("conflict", "The secretariat cannot give away its own role.")
     created = await store.put_society(tx, society, name, role)
     await record(
@@ -121,7 +137,9 @@ async def put_society(
             {"name": name, "role": role},
         ),
     )
-    return created
+    doc = await store.society_doc(tx, society)
+    assert doc is not None
+    return created, doc
 
 
 async def admit_founders(tx: AsyncConnection) -> None:
@@ -152,7 +170,7 @@ async def create_client(
             "client.created",
             client,
             {"society": society, "name": name, "scopes": granted},
-            audience=[society, SECRETARIAT],
+            audience=_told(actor, society),
         ),
     )
     return client, key
@@ -188,19 +206,34 @@ async def revoke(tx: AsyncConnection, caller: Caller, client: UUID) -> None:
     row = await store.lock_client(tx, client, _reach(caller))
     if row is None:
         raise missing("client")
-    if row.revoked_at is not None:
-        return
+    if row.revoked_at is None:
+        await _revoke(tx, caller.actor, client, row.society)
+
+
+async def revoke_by_operator(tx: AsyncConnection, client: UUID) -> None:
+    """Revoke a client of any society, at the operator's command line."""
+    row = await store.lock_client(tx, client, None)
+    if row is None:
+        raise missing("client")
+    if row.revoked_at is None:
+        await _revoke(tx, operator_for(row.society), client, row.society)
+
+
+async def _revoke(tx: AsyncConnection, actor: Actor, client: UUID, society: str) -> None:
     await store.revoke(tx, client, clock.now())
-    await record(
-        tx,
-        caller.actor,
-        Fact(
-            "client.revoked",
-            client,
-            {"society": row.society},
-            audience=[row.society, SECRETARIAT],
-        ),
-    )
+    fact = Fact("client.revoked", client, {"society": society}, audience=_told(actor, society))
+    await record(tx, actor, fact)
+
+
+def operator_for(society: str) -> Actor:
+    """The operator, who acts at the command line for a society."""
+    return Actor(society, None, is_operator=True)
+
+
+def _told(actor: Actor, society: str) -> list[str] | None:
+    # Whoever runs the exchange could make themselves a key of any society. Nobody has to trust
+    # that they do not: everybody is told.
+    return None if actor.is_operator else [society, SECRETARIAT]
 
 
 async def _held(tx: AsyncConnection, caller: Caller, client: UUID) -> str:
@@ -225,16 +258,24 @@ async def show_client(tx: AsyncConnection, caller: Caller, client: UUID) -> str:
     return doc
 
 
-async def show_society(tx: AsyncConnection, society: str, *, lock: bool = False) -> str | None:
-    """One society as JSON, None where there is none."""
-    return await store.society_doc(tx, society, lock=lock)
-
-
 async def list_clients(
     tx: AsyncConnection, caller: Caller, after: UUID | None, limit: int
 ) -> list[tuple[UUID, str]]:
     """The clients that the caller manages, as (id, JSON)."""
     rows = await store.list_clients(tx, _reach(caller), after, limit, clock.now())
+    return [(row[0], row[1]) for row in rows]
+
+
+async def show_society(tx: AsyncConnection, society: str, *, lock: bool = False) -> str | None:
+    """One society as JSON, None where there is none."""
+    return await store.society_doc(tx, society, lock=lock)
+
+
+async def list_all_clients(
+    tx: AsyncConnection, after: UUID | None, limit: int
+) -> list[tuple[UUID, str]]:
+    """The clients of all societies, for the operator, as (id, JSON)."""
+    rows = await store.list_clients(tx, None, after, limit, clock.now())
     return [(row[0], row[1]) for row in rows]
 
 

@@ -181,12 +181,8 @@ async def list_societies(
 async def put_society(
     id: SocietyId, body: SocietyInput, caller: MasterData, tx: Tx, if_match: IfMatch
 ) -> Response:
-    """Create or replace a society. The secretariat's alone."""
-    if if_match.asked:
-        if_match.check(await actions.show_society(tx, id, lock=True))
-    created = await actions.put_society(tx, caller, id, body.name, body.role)
-    doc = await actions.show_society(tx, id)
-    assert doc is not None
+    """Create or replace a society. The secretariat's alone; the network always keeps one."""
+    created, doc = await actions.put_society(tx, caller, id, body.name, body.role, if_match.check)
     if created:
         return single(doc, status=201, location=f"/v1/societies/{id}")
     return single(doc)

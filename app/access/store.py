@@ -13,6 +13,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -114,6 +116,19 @@ async def society_doc(tx: AsyncConnection, society: str, *, lock: bool = False) 
 
 
 _LOCK_SOCIETY = text("SELECT id FROM societies WHERE id = :id FOR NO KEY UPDATE")
+_NETWORK = 0x4B4F4D454B13
+
+
+async def hold_network(tx: AsyncConnection) -> None:
+    """Wait until nobody else changes a society, and keep it so until this transaction ends."""
+    await tx.execute(select(func.pg_advisory_xact_lock(_NETWORK)))
+
+
+async def secretariats(tx: AsyncConnection) -> set[str]:
+    """The societies that are secretariat."""
+    found = await tx.execute(select(societies.c.id).where(societies.c.role == "secretariat"))
+    return set(found.scalars())
+
 
 _SOCIETY_ROLE = text("SELECT role FROM societies WHERE id = :id")
 

@@ -113,7 +113,8 @@ async def put_item(
             )
         if code not in known:
             raise unknown(f"/substitutes/{n}/item", "item")
-    await store.put_item(tx, *_item_rows(item))
+    created = await store.put_item(tx, *_item_rows(item))
+    precondition.confirm(absent=before is None, created=created)
     doc = await store.item_doc(tx, item.code)
     assert doc is not None
     await _tell(tx, caller.actor, "item", item.code, before, doc)
@@ -126,7 +127,8 @@ async def put_skill(
     """Create or replace a skill; (created, JSON)."""
     before = await store.skill_doc(tx, skill.code, lock=True)
     precondition.check(before)
-    await store.put_skill(tx, _skill_row(skill))
+    created = await store.put_skill(tx, _skill_row(skill))
+    precondition.confirm(absent=before is None, created=created)
     doc = await store.skill_doc(tx, skill.code)
     assert doc is not None
     await _tell(tx, caller.actor, "skill", skill.code, before, doc)

@@ -15,6 +15,7 @@ from app.db import ReadTx, Tx
 from app.fields import Code, Input, Name, Quantity, Shown, Text, Words
 from app.pages import Page, PageQuery, page, read_cursor, single
 from app.problems import answers
+from app.quantity import MOST_SHARE
 
 router = APIRouter(prefix="/v1", tags=["Catalogue"], route_class=Exchange)
 
@@ -32,6 +33,8 @@ Category = Literal[
     "medical_renewables", "transport", "emergency_response_units", "water", "medical_equipment",
     "other",
 ]  # fmt: skip
+# A quantity is multiplied by it: the largest of both must still be a number that can be stored.
+Share = Annotated[int, Field(ge=1, le=MOST_SHARE)]
 Measure = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -94,8 +97,8 @@ class SubstituteInput(Input):
     """What may stand in: `quantity` of it for `per` of the item."""
 
     item: Code = Field(description="The substitute.", examples=["HSHEBLANWMT1"])
-    quantity: Quantity = Field(default=1, description="How much of the substitute.", examples=[1])
-    per: Quantity = Field(default=1, description="For how much of the item.", examples=[1])
+    quantity: Share = Field(default=1, description="How much of the substitute.", examples=[1])
+    per: Share = Field(default=1, description="For how much of the item.", examples=[1])
 
 
 class ItemInput(_Named):

@@ -156,6 +156,7 @@ VALUES (:code, :category, :unit, CAST(:names AS jsonb), :weight_kg, :volume_l, :
 ON CONFLICT (code) DO UPDATE SET category = excluded.category, unit = excluded.unit,
     names = excluded.names, weight_kg = excluded.weight_kg, volume_l = excluded.volume_l,
     perishable = excluded.perishable, search = excluded.search
+RETURNING (xmax = 0)
 """)
 _DROP_PACKS = text("DELETE FROM packs WHERE item = :code")
 _DROP_SUBSTITUTES = text("DELETE FROM substitutes WHERE item = :code")
@@ -173,15 +174,16 @@ async def put_item(
     values: dict[str, Any],
     pack_rows: Sequence[dict[str, Any]],
     substitute_rows: Sequence[dict[str, Any]],
-) -> None:
-    """Create or replace an item with its packs and substitutes."""
-    await tx.execute(_PUT_ITEM, values)
+) -> bool:
+    """Create or replace an item with its packs and substitutes; True where it was created."""
+    created = bool((await tx.execute(_PUT_ITEM, values)).scalar_one())
     await tx.execute(_DROP_PACKS, {"code": values["code"]})
     await tx.execute(_DROP_SUBSTITUTES, {"code": values["code"]})
     if pack_rows:
         await tx.execute(_ADD_PACK, list(pack_rows))
     if substitute_rows:
         await tx.execute(_ADD_SUBSTITUTE, list(substitute_rows))
+    return created
 
 
 _PUT_SKILL = text("""
@@ -189,12 +191,13 @@ INSERT INTO skills (code, names, description, search)
 VALUES (:code, CAST(:names AS jsonb), :description, :search)
 ON CONFLICT (code) DO UPDATE SET names = excluded.names, description = excluded.description,
     search = excluded.search
+RETURNING (xmax = 0)
 """)
 
 
-async def put_skill(tx: AsyncConnection, values: dict[str, Any]) -> None:
-    """Create or replace a skill."""
-    await tx.execute(_PUT_SKILL, values)
+async def put_skill(tx: AsyncConnection, values: dict[str, Any]) -> bool:
+    """Create or replace a skill; True where it was created."""
+    return bool((await tx.execute(_PUT_SKILL, values)).scalar_one())
 
 
 _KNOWN = text("""

@@ -136,6 +136,7 @@ class Consignment(TypedDict):
     arrived_at: str | None
     ended_at: str | None
     lines: list[ConsignmentLine]
+    checkpoint_count: int
     checkpoints: list[Checkpoint]
 
 

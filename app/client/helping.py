@@ -46,6 +46,13 @@ class Helping(Caller):
         """One disaster."""
         return cast(Emergency, await self.get(f"/v1/emergencies/{emergency}"))
 
+    async def take_over_emergency(
+        self, emergency: str, *, once: str | None = None, if_match: str | None = None
+    ) -> Emergency:
+        """Make a disaster in your own country yours, whoever reported it."""
+        path = f"/v1/emergencies/{emergency}/take-over"
+        return cast(Emergency, await self.post(path, once=once, if_match=if_match))
+
     async def close_emergency(
         self, emergency: str, *, once: str | None = None, if_match: str | None = None
     ) -> Emergency:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Literal, cast
 
-from app.client.agreed import Consignment, Deployment, Manifest
+from app.client.agreed import Checkpoint, Consignment, Deployment, Manifest
 from app.client.calling import Caller
 from app.client.given import (
     CheckpointInput,
@@ -46,6 +46,10 @@ class Journeys(Caller):
         """It was seen on its way."""
         path = f"/v1/consignments/{consignment}/checkpoints"
         return cast(Consignment, await self.post(path, seen, once=once))
+
+    def checkpoints(self, consignment: str) -> AsyncGenerator[Checkpoint, None]:
+        """Everywhere that it was seen, the latest first."""
+        return self.listed(f"/v1/consignments/{consignment}/checkpoints")
 
     async def consignment_arrived(
         self, consignment: str, *, once: str | None = None

@@ -350,6 +350,18 @@ async def show(tx: AsyncConnection, caller: Caller, consignment: UUID) -> str:
     return doc
 
 
+async def list_checkpoints(
+    tx: AsyncConnection,
+    caller: Caller,
+    consignment: UUID,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Any]:
+    """(at, id, JSON) of where a consignment was seen, the latest first."""
+    await show(tx, caller, consignment)
+    return await store.list_checkpoints(tx, consignment, before, limit)
+
+
 async def find(
     tx: AsyncConnection,
     caller: Caller,

@@ -1,5 +1,6 @@
 """Consignments: plan, dispatch, report, arrive, receive, cancel, lose."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app.calls import Exchange, IfMatch
 from app.consignments import actions
 from app.consignments.receipts import Found
 from app.consignments.schemas import (
+    Checkpoint,
     CheckpointInput,
     Consignment,
     ConsignmentId,
@@ -20,7 +22,7 @@ from app.consignments.schemas import (
     ReceiptInput,
 )
 from app.db import ReadTx, Tx
-from app.pages import Page, page, read_cursor, single
+from app.pages import Page, PageQuery, page, read_cursor, single
 from app.problems import answers
 
 router = APIRouter(prefix="/v1", tags=["Consignments"], route_class=Exchange)
@@ -118,6 +120,26 @@ async def report_checkpoint(
     """Say where a consignment on its way was seen."""
     doc = await actions.report(tx, caller, id, body.place, body.at, body.note, if_match)
     return single(doc, status=201, location=f"/v1/consignments/{id}")
+
+
+@router.get(
+    "/consignments/{id}/checkpoints",
+    summary="List checkpoints",
+    response_model=Page[Checkpoint],
+    responses=answers("not_found"),
+)
+async def list_checkpoints(
+    id: ConsignmentId,
+    request: Request,
+    caller: Reader,
+    tx: ReadTx,
+    query: Annotated[PageQuery, Query()],
+) -> Response:
+    """Everywhere that a consignment was seen, the latest first."""
+    place = read_cursor(query.cursor, datetime, UUID)
+    before = (place[0], place[1]) if place else None
+    rows = await actions.list_checkpoints(tx, caller, id, before, query.limit + 1)
+    return page(request, rows, query.limit)
 
 
 @router.post(

@@ -142,7 +142,11 @@ class Consignment(Shown):
         description="When it was received, lost or cancelled.", examples=[None]
     )
     lines: list[ConsignmentLine] = Field(description="What it carries.")
-    checkpoints: list[Checkpoint] = Field(description="Where it was seen, in order of time.")
+    checkpoint_count: int = Field(description="How often it was seen.", examples=[1])
+    checkpoints: list[Checkpoint] = Field(
+        description="Where it was seen, in order of time: the latest 50. All of them: "
+        "`GET /v1/consignments/{id}/checkpoints`."
+    )
 
 
 class ConsignmentQuery(PageQuery):

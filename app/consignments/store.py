@@ -76,13 +76,20 @@ checkpoints = Table(
     "checkpoints",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("consignment", Uuid, ForeignKey("consignments.id"), nullable=False, index=True),
+    Column("consignment", Uuid, ForeignKey("consignments.id"), nullable=False),
     Column("place", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("note", Text),
+    Index("ix_checkpoints_consignment_at", "consignment", "at", "id"),
 )
 
-_DOC = """json_build_object(
+SHOWN = 50
+"""So many checkpoints stand in a consignment, the latest ones; all of them have a list of their
+own. Otherwise each report would be answered with all before it, and each answer is kept."""
+
+_CHECKPOINT = "json_build_object('place', p.place, 'at', p.at, 'note', p.note)"
+
+_DOC = f"""json_build_object(
     'id', c.id, 'offer', c.offer, 'society', c.society, 'to', c.to_society, 'status', c.status,
     'mode', c.mode, 'carrier', c.carrier, 'waybill', c.waybill, 'eta', c.eta, 'reason', c.reason,
     'created_at', c.created_at, 'dispatched_at', c.dispatched_at, 'arrived_at', c.arrived_at,
@@ -94,10 +101,13 @@ _DOC = """json_build_object(
             'missing', x.missing, 'note', x.note) ORDER BY x.position)
         FROM consignment_lines x JOIN offer_lines o ON o.id = x.offer_line
         WHERE x.consignment = c.id),
+    'checkpoint_count', (SELECT count(*) FROM checkpoints p WHERE p.consignment = c.id),
     'checkpoints', coalesce((
-        SELECT json_agg(json_build_object('place', p.place, 'at', p.at, 'note', p.note)
-                        ORDER BY p.at, p.id)
-        FROM checkpoints p WHERE p.consignment = c.id), '[]'::json))::text"""
+        SELECT json_agg({_CHECKPOINT} ORDER BY p.at, p.id)
+        FROM (
+            SELECT id, place, at, note FROM checkpoints WHERE consignment = c.id
+            ORDER BY at DESC, id DESC LIMIT {SHOWN}
+        ) p), '[]'::json))::text"""
 
 _ONE = text(f"SELECT {_DOC} FROM consignments c WHERE c.id = :id")
 
@@ -244,6 +254,29 @@ VALUES (:id, :consignment, :place, :at, :note)
 async def add_checkpoint(tx: AsyncConnection, values: dict[str, Any]) -> None:
     """Add a checkpoint."""
     await tx.execute(_ADD_CHECKPOINT, values)
+
+
+_CHECKPOINTS = text(f"""
+SELECT p.at, p.id, {_CHECKPOINT}::text FROM checkpoints p
+WHERE p.consignment = :consignment
+ORDER BY p.at DESC, p.id DESC LIMIT :limit
+""")
+_EARLIER_CHECKPOINTS = text(f"""
+SELECT p.at, p.id, {_CHECKPOINT}::text FROM checkpoints p
+WHERE p.consignment = :consignment AND (p.at, p.id) < (:at, :id)
+ORDER BY p.at DESC, p.id DESC LIMIT :limit
+""")
+
+
+async def list_checkpoints(
+    tx: AsyncConnection, consignment: UUID, before: tuple[datetime, UUID] | None, limit: int
+) -> list[Row[Any]]:
+    """(at, id, JSON) of the checkpoints of a consignment, the latest first."""
+    values: dict[str, Any] = {"consignment": consignment, "limit": limit}
+    if before is None:
+        return list((await tx.execute(_CHECKPOINTS, values)).all())
+    values |= {"at": before[0], "id": before[1]}
+    return list((await tx.execute(_EARLIER_CHECKPOINTS, values)).all())
 
 
 _PLANNED = text("""

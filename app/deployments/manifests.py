@@ -72,13 +72,18 @@ async def show(tx: AsyncConnection, caller: Caller, deployment: UUID) -> str:
     return str(row.doc)
 
 
-async def erase_due(tx: AsyncConnection) -> int:
-    """Erase manifests whose time is over; how many. May run in any number of workers."""
+async def find_due(tx: AsyncConnection, passed_over: Sequence[UUID]) -> UUID | None:
+    """A deployment whose manifest's time is over; None where there is none."""
     now = clock.now()
-    erased = await store.erase(
-        tx, now - rules.MANIFEST_KEPT, now - rules.MANIFEST_KEPT_AT_MOST, now, 100
+    return await store.to_erase(
+        tx, now - rules.MANIFEST_KEPT, now - rules.MANIFEST_KEPT_AT_MOST, passed_over
     )
-    for row in erased:
+
+
+async def erase(tx: AsyncConnection, deployment: UUID) -> None:
+    """Erase a manifest, and tell that it is erased."""
+    row = await store.erase(tx, deployment, clock.now())
+    if row is not None:
         await record(
             tx,
             Actor(row.society, None),
@@ -90,4 +95,3 @@ async def erase_due(tx: AsyncConnection) -> int:
                 emergency=row.emergency,
             ),
         )
-    return len(erased)

@@ -1,5 +1,6 @@
 """Deployments and their manifests: tables and SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -272,13 +273,17 @@ async def manifest(tx: AsyncConnection, deployment: UUID, me: str) -> Row[Any] |
 
 
 # SKIP LOCKED: the sweep may run in any number of workers.
+_TO_ERASE = text("""
+SELECT m.deployment FROM manifests m JOIN deployments d ON d.id = m.deployment
+WHERE m.erased_at IS NULL
+    AND (coalesce(d.ended_at, d.until_at) <= :ended_before OR d.until_at <= :until_before)
+    AND m.deployment <> ALL(CAST(:passed_over AS uuid[]))
+ORDER BY d.until_at LIMIT 1 FOR NO KEY UPDATE OF m SKIP LOCKED
+""")
+
 _ERASE = text("""
 UPDATE manifests SET content = NULL, salt = NULL, erased_at = :now
-WHERE deployment IN (
-    SELECT m.deployment FROM manifests m JOIN deployments d ON d.id = m.deployment
-    WHERE m.erased_at IS NULL
-      AND (coalesce(d.ended_at, d.until_at) <= :ended_before OR d.until_at <= :until_before)
-    ORDER BY d.until_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED)
+WHERE deployment = :deployment AND erased_at IS NULL
 RETURNING deployment, encode(commitment, 'hex') AS commitment,
     (SELECT d.society FROM deployments d WHERE d.id = deployment) AS society,
     (SELECT d.to_society FROM deployments d WHERE d.id = deployment) AS to_society,
@@ -287,14 +292,13 @@ RETURNING deployment, encode(commitment, 'hex') AS commitment,
 """)
 
 
-async def erase(
+async def to_erase(
     tx: AsyncConnection,
     ended_before: datetime,
     until_before: datetime,
-    now: datetime,
-    limit: int,
-) -> list[Row[Any]]:
-    """Erase manifests, salt and all, of deployments that are over.
+    passed_over: Sequence[UUID],
+) -> UUID | None:
+    """A deployment that is over and whose manifest is still there.
 
     `ended_before` is for the end that was told, or else the one that was agreed; `until_before`
     for the one that was agreed, whatever was told.
@@ -302,7 +306,12 @@ async def erase(
     values = {
         "ended_before": ended_before,
         "until_before": until_before,
-        "now": now,
-        "limit": limit,
+        "passed_over": list(passed_over),
     }
-    return list((await tx.execute(_ERASE, values)).all())
+    return (await tx.execute(_TO_ERASE, values)).scalar_one_or_none()
+
+
+async def erase(tx: AsyncConnection, deployment: UUID, now: datetime) -> Row[Any] | None:
+    """Erase a manifest, salt and all; None where it is erased already."""
+    values = {"deployment": deployment, "now": now}
+    return (await tx.execute(_ERASE, values)).one_or_none()

@@ -1,4 +1,4 @@
-"""Report, find and close an emergency."""
+"""Report, find, take over and close an emergency."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, ids
 from app.access.actions import Caller
 from app.calls import Precondition
-from app.emergencies import store
+from app.emergencies import rules, store
 from app.errors import AppError, missing, unknown, wrong_state
 from app.ledger.actions import Fact, record
 
@@ -66,13 +66,38 @@ async def close(
     if row.society != caller.society and not caller.is_secretariat:
         raise AppError(
             "role_forbidden",
-            "Only the society that reported it or the secretariat may close it.",
+            "Only the society whose emergency it is or the secretariat may close it.",
         )
     if precondition.asked:
         precondition.check(await store.doc(tx, emergency))
     if row.status == "open":
         await store.close(tx, emergency, clock.now())
         await record(tx, caller.actor, Fact("emergency.closed", emergency, {}, emergency=emergency))
+    return await show(tx, emergency)
+
+
+async def take_over(
+    tx: AsyncConnection, caller: Caller, emergency: UUID, precondition: Precondition
+) -> str:
+    """Make an open emergency the caller's own, where its country or its GLIDE number is.
+
+    Somebody else may have reported it, in good faith or to hold the number. What was requested and
+    offered in it stays.
+    """
+    row = await store.lock(tx, emergency)
+    if row is None:
+        raise missing("emergency")
+    if caller.society not in rules.countries(row.country, row.glide):
+        raise AppError("role_forbidden", "Only the society of the country that is hit may do this.")
+    if precondition.asked:
+        precondition.check(await store.doc(tx, emergency))
+    if row.society != caller.society:
+        if row.status != "open":
+            raise wrong_state("emergency", row.status, "open")
+        await store.give_to(tx, emergency, caller.society)
+        data = {"previous_society": row.society}
+        fact = Fact("emergency.taken_over", emergency, data, emergency=emergency)
+        await record(tx, caller.actor, fact)
     return await show(tx, emergency)
 
 

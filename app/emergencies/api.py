@@ -1,4 +1,4 @@
-"""Emergencies: report, read, close."""
+"""Emergencies: report, read, take over, close."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -77,7 +77,9 @@ class Emergency(Shown):
     id: UUID = Field(
         description="The emergency, which requests name.", examples=[specimens.EMERGENCY]
     )
-    society: str = Field(description="Who reported it.", examples=["TUR"])
+    society: str = Field(
+        description="Whose it is: who reported it, or took it over.", examples=["TUR"]
+    )
     name: str = Field(description="What it is called.", examples=["Kahramanmaraş earthquakes"])
     hazard: Hazard = Field(description="What kind of disaster it is.", examples=["earthquake"])
     glide: str | None = Field(description="GLIDE number.", examples=["EQ-2023-000015-TUR"])
@@ -102,9 +104,7 @@ class EmergencyQuery(PageQuery):
         default=None, description="Of which kind.", examples=["earthquake"]
     )
     country: CountryCode | None = Field(default=None, description="Where.", examples=["TUR"])
-    society: SocietyCode | None = Field(
-        default=None, description="Who reported it.", examples=["TUR"]
-    )
+    society: SocietyCode | None = Field(default=None, description="Whose it is.", examples=["TUR"])
     glide: Glide | None = Field(
         default=None,
         description="With this GLIDE number.",
@@ -120,7 +120,11 @@ class EmergencyQuery(PageQuery):
     responses=answers("role_forbidden", "already_exists"),
 )
 async def open_emergency(body: EmergencyInput, caller: Requester, tx: Tx) -> Response:
-    """Report a disaster, so that requests can belong to it. A GLIDE number is taken once."""
+    """Report a disaster, so that requests can belong to it.
+
+    Of open emergencies one alone has a GLIDE number; it is free again when that one is closed. If
+    somebody else has reported yours, take it over.
+    """
     new = actions.NewEmergency(
         name=body.name,
         hazard=body.hazard,
@@ -166,6 +170,21 @@ async def get_emergency(id: EmergencyId, caller: Reader, tx: ReadTx) -> Response
 
 
 @router.post(
+    "/emergencies/{id}/take-over",
+    summary="Take an emergency over",
+    response_model=Emergency,
+    responses=answers("not_found", "role_forbidden", "wrong_state", "precondition_failed"),
+)
+async def take_over_emergency(
+    id: EmergencyId, caller: Requester, tx: Tx, if_match: IfMatch
+) -> Response:
+    """Make an open emergency your own, where it is your country that is hit, or that its GLIDE
+    number names. You may close it from then on, and who had it may not. Requests and offers stay.
+    """
+    return single(await actions.take_over(tx, caller, id, if_match))
+
+
+@router.post(
     "/emergencies/{id}/close",
     summary="Close an emergency",
     response_model=Emergency,
@@ -174,5 +193,6 @@ async def get_emergency(id: EmergencyId, caller: Reader, tx: ReadTx) -> Response
 async def close_emergency(
     id: EmergencyId, caller: Requester, tx: Tx, if_match: IfMatch
 ) -> Response:
-    """No further requests are opened for it. Requests that are open go on to their own end."""
+    """No further requests are opened for it. Requests that are open go on to their own end. Its
+    GLIDE number is free again."""
     return single(await actions.close(tx, caller, id, if_match))

@@ -14,9 +14,10 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
+    select,
     text,
+    update,
 )
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,7 +28,7 @@ emergencies = Table(
     "emergencies",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # Who reported it; it and the secretariat may close it.
+    # Who reported it, or took it over; it and the secretariat may close it.
     Column("society", Text, ForeignKey("societies.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("hazard", Text, nullable=False),
@@ -39,8 +40,14 @@ emergencies = Table(
     Column("status", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("closed_at", DateTime(timezone=True)),
-    UniqueConstraint("glide", name="uq_emergencies_glide"),
     CheckConstraint("status IN ('open', 'closed')", name="status"),
+    # Among open ones alone: a number that is registered in error comes free when it is closed.
+    Index(
+        "uq_emergencies_glide",
+        "glide",
+        unique=True,
+        postgresql_where=text("status = 'open'"),
+    ),
     Index("ix_emergencies_open", "id", postgresql_where=text("status = 'open'")),
 )
 
@@ -91,12 +98,11 @@ async def share(tx: AsyncConnection, emergency: UUID) -> str | None:
     return (await tx.execute(_SHARE, {"id": emergency})).scalar_one_or_none()
 
 
-_LOCK = text("SELECT id, society, status FROM emergencies WHERE id = :id FOR NO KEY UPDATE")
-
-
-async def lock(tx: AsyncConnection, emergency: UUID) -> Row[Any] | None:
+async def lock(tx: AsyncConnection, emergency: UUID) -> Row[*tuple[Any, ...]] | None:
     """An emergency, held."""
-    return (await tx.execute(_LOCK, {"id": emergency})).one_or_none()
+    e = emergencies.c
+    held = select(e.id, e.society, e.status, e.country, e.glide).where(e.id == emergency)
+    return (await tx.execute(held.with_for_update(key_share=True))).one_or_none()
 
 
 _CLOSE = text("UPDATE emergencies SET status = 'closed', closed_at = :now WHERE id = :id")
@@ -105,3 +111,9 @@ _CLOSE = text("UPDATE emergencies SET status = 'closed', closed_at = :now WHERE 
 async def close(tx: AsyncConnection, emergency: UUID, now: datetime) -> None:
     """Close a held emergency."""
     await tx.execute(_CLOSE, {"id": emergency, "now": now})
+
+
+async def give_to(tx: AsyncConnection, emergency: UUID, society: str) -> None:
+    """Make a held emergency another society's."""
+    given = update(emergencies).where(emergencies.c.id == emergency).values(society=society)
+    await tx.execute(given)

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access import actions as access
 from app.config import Settings
-from app.ledger.actions import Actor
 from app.service import serving
 
 READY_WITHIN = 180.0
@@ -136,7 +135,7 @@ def make_keys(settings: Settings, societies: tuple[str, ...]) -> dict[str, str]:
         keys = {}
         for society in societies:
             _, keys[society] = await access.create_client(
-                tx, Actor(society, None), society, "Exercise", ["all"]
+                tx, access.operator_for(society), society, "Exercise", ["all"]
             )
         return keys
 

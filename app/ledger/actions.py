@@ -19,10 +19,19 @@ SECRETARIAT = "secretariat"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, and on whose behalf: a client (None: the exchange itself) of a society."""
+    """Who acts, and on whose behalf: a client of a society; where it is None, the exchange itself
+    or, with `is_operator`, whoever runs it, at the command line."""
 
     society: str
     client: UUID | None
+    is_operator: bool = False
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+        if self.client:
+            return str(self.client)
+        return rules.OPERATOR if self.is_operator else rules.EXCHANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def _written(actor: Actor, facts: Sequence[Fact]) -> str:
 def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
     record_id = str(ids.new_id())
     data = dict(fact.data)
-    data["actor"] = str(actor.client) if actor.client else "exchange"
+    data["actor"] = actor.name
     emergency = str(fact.emergency) if fact.emergency else None
     if emergency:
         data["emergency"] = emergency
@@ -134,7 +143,7 @@ async def record_many(tx: AsyncConnection, actor: Actor, facts: rules.Facts) -> 
                 "at_text": clock.text(at),
                 "society": actor.society,
                 "client": str(actor.client) if actor.client else None,
-                "actor": str(actor.client) if actor.client else "exchange",
+                "actor": actor.name,
                 "start": start,
                 "end": start + size,
                 "ids": b"".join(ids.new_ids(size)),

@@ -19,7 +19,7 @@ from app.calls import Exchange
 from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
-from app.ledger import actions, events, rules, streaming
+from app.ledger import actions, events, rules, schemas, streaming
 from app.pages import Page, PageQuery, listing, page, read_cursor, single, write_cursor
 from app.problems import answers
 
@@ -114,8 +114,8 @@ class Event(BaseModel):
     society: str | None = Field(description="On whose behalf.", examples=["AZE"])
     subject: Subject | None = Field(description="What it happened to.")
     data: dict[str, Any] | None = Field(
-        description="What is to be known of it. `actor` is the client; `moves` add up to every "
-        "balance.",
+        description="What is to be known of it. `actor` is the client, `exchange` or `operator`; "
+        "`moves` add up to every balance.",
         examples=[{"actor": specimens.CLIENT, "to": "TUR", "moves": []}],
     )
     salt: str | None = Field(description="32 random bytes, hex.", examples=[specimens.DIGEST])
@@ -343,6 +343,6 @@ def _described(name: str) -> str:
         "type": name,
         "description": event.sentence,
         "seen_by": event.seen_by,
-        "data_schema": events.data_schema(event),
+        "data_schema": schemas.data_schema(event),
     }
     return json_text.dump(described).decode()

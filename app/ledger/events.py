@@ -13,6 +13,7 @@ PARTIES = "the two parties and the secretariat"
 VISIBLE = "those in `visible_to`; everybody where it is not set"
 OWN = "the society itself"
 OWN_AND_SECRETARIAT = "the society itself and the secretariat"
+CLIENTS = "the society itself and the secretariat; everybody where the operator did it"
 CONCERNED = "the society itself and those to whom something of it is promised"
 
 
@@ -90,7 +91,7 @@ EVENTS: dict[str, EventType] = {
     ),
     "client.created": EventType(
         "A society has a new client. The key is not told.",
-        OWN_AND_SECRETARIAT,
+        CLIENTS,
         {"society": "TUR", "name": "Warehouse ERP", "scopes": ["read", "stock:write"]},
     ),
     "client.rotated": EventType(
@@ -98,9 +99,7 @@ EVENTS: dict[str, EventType] = {
         OWN_AND_SECRETARIAT,
         {"society": "TUR", "previous_key_until": _AT},
     ),
-    "client.revoked": EventType(
-        "A client may not call any more.", OWN_AND_SECRETARIAT, {"society": "TUR"}
-    ),
+    "client.revoked": EventType("A client may not call any more.", CLIENTS, {"society": "TUR"}),
     "item.catalogued": EventType("An item is new in the catalogue.", EVERYBODY, _ITEM),
     "item.changed": EventType("An item of the catalogue was changed.", EVERYBODY, _ITEM),
     "skill.catalogued": EventType("A skill is new in the catalogue.", EVERYBODY, _SKILL),
@@ -166,6 +165,11 @@ EVENTS: dict[str, EventType] = {
             "started_on": "2023-02-06",
         },
         may_be_null=frozenset({"glide"}),
+    ),
+    "emergency.taken_over": EventType(
+        "The society of the country that is hit made an emergency its own.",
+        EVERYBODY,
+        {"previous_society": "AZE"},
     ),
     "emergency.closed": EventType("An emergency was ended.", EVERYBODY),
     "request.opened": EventType(
@@ -329,73 +333,3 @@ def expand(patterns: Iterable[str], known: Iterable[str] = TYPES) -> tuple[str, 
     """The types that exact types and patterns such as `offer.*` stand for."""
     wanted = set(patterns)
     return tuple(t for t in known if t in wanted or f"{t.partition('.')[0]}.*" in wanted)
-
-
-def example(name: str) -> dict[str, Any]:
-    """An event of a type as its society sees it."""
-    return {
-        "seq": 42,
-        "id": _ID,
-        "type": name,
-        "at": _AT,
-        "society": "AZE",
-        "subject": {"type": name.partition(".")[0], "id": _LOT},
-        "data": {**EVENTS[name].data, "actor": _ID},
-        "salt": _HASH,
-        "commitment": _HASH,
-        "hash": _HASH,
-        "previous_hash": _HASH,
-    }
-
-
-def data_schema(event: EventType) -> dict[str, Any]:
-    """JSON Schema of an event's data."""
-    properties = {
-        name: schema_of(value, nullable=name in event.may_be_null)
-        for name, value in event.data.items()
-    }
-    return {
-        "type": "object",
-        "required": ["actor", *(n for n in event.data if n not in event.may_lack)],
-        "properties": {**properties, **_BESIDE},
-        "additionalProperties": False,
-    }
-
-
-_BESIDE: dict[str, Any] = {
-    "actor": {
-        "type": "string",
-        "description": "The client that acted; `exchange` where the exchange did by itself.",
-    },
-    "emergency": {"type": "string", "format": "uuid"},
-    "private_commitment": {"type": "string"},
-    "moves": {
-        "type": "array",
-        "description": "What it adds to balances.",
-        "items": {
-            "type": "object",
-            "required": ["account", "figure", "by"],
-            "properties": {
-                "account": {"type": "string"},
-                "figure": {"type": "string"},
-                "by": {"type": "integer"},
-            },
-        },
-    },
-}
-
-
-def schema_of(value: Any, *, nullable: bool = False) -> dict[str, Any]:
-    """The schema of an example's kind. Objects in objects stay open: they are shown elsewhere."""
-    kind, more = "string", {}
-    if isinstance(value, bool):
-        kind = "boolean"
-    elif isinstance(value, int):
-        kind = "integer"
-    elif isinstance(value, float):
-        kind = "number"
-    elif isinstance(value, list):
-        kind, more = "array", {"items": schema_of(value[0])}
-    elif isinstance(value, dict):
-        kind, more = "object", {"properties": {k: schema_of(v) for k, v in value.items()}}
-    return {"type": [kind, "null"] if nullable else kind, **more}

@@ -11,6 +11,10 @@ import rfc8785
 FIRST_PREVIOUS = bytes(32)
 """The hash before the first record: 32 zero bytes."""
 
+EXCHANGE = "exchange"
+OPERATOR = "operator"
+"""What a record calls its actor where no client acted."""
+
 
 def canonical(content: Mapping[str, Any]) -> bytes:
     """RFC 8785 canonical JSON of `{id, type, at, society, subject, data}`."""

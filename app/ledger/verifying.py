@@ -1,19 +1,28 @@
-"""verify: recompute every balance and the whole chain from the ledger alone."""
+"""verify: recompute every balance and the whole chain from the ledger alone.
+
+The records of one snapshot go by once, each checked by itself and against the one before. What they
+add to balances is written into a temporary table, where PostgreSQL adds it up and holds it against
+what is stored: memory does not grow with the ledger. After a fault the proof goes on, so that all
+faults are named.
+"""
 
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from app import clock, db
 from app.ledger import rules
 
-_STEP = 2000
+_STEP = 200
+_BATCH = 5000
+MOST_FAULTS = 100
+"""So many faults are named; of the rest the report tells the number."""
 
 # The records of a snapshot: the sealed ones in the order of their seals, then those that are
-# committed and not sealed yet. Read by a cursor, so that memory does not grow with the ledger.
+# committed and not sealed yet.
 _SEALED = """
 SELECT s.seq, s.previous_hash, s.hash, s.type AS sealed_type, s.emergency AS sealed_emergency,
        r.id, r.type, r.at, r.emergency, r.society, r.client, r.content, r.salt, r.commitment,
@@ -62,16 +71,111 @@ PROPORTIONS = (
     ("line", ("received", "damaged", "lost"), "dispatched"),
 )
 
+# What each record does to a figure. An owner's count is the truth: it `resets` the figure instead
+# of adding to it. On a connection of its own: a transaction that reads the snapshot and writes as
+# well would count as a writer for as long as the proof runs, and the sealer waits for writers.
+_MAKE = """
+CREATE TEMP TABLE moves (
+    place bigint NOT NULL, n integer NOT NULL, seq bigint, record uuid NOT NULL,
+    account text NOT NULL, figure text NOT NULL, amount numeric NOT NULL, resets boolean NOT NULL);
+CREATE TEMP TABLE stored (account text NOT NULL, figure text NOT NULL, value bigint NOT NULL)
+"""
+_MOVE = ("place", "n", "seq", "record", "account", "figure", "amount", "resets")
+_KEEP_BACK = "keep_back"
+_COUNTED = frozenset({"stock.published", "stock.withdrawn"})
+
+
+def _standings(condition: str) -> str:
+    """SQL of the moves of some accounts: each with the value of its figure after it, and by how
+    much it changed."""
+    return f"""(
+    SELECT *, value - coalesce(lag(value) OVER figures, 0) AS change,
+        lead(1) OVER figures IS NULL AS is_last
+    FROM (
+        SELECT *, sum(amount) OVER (PARTITION BY account, figure, epoch ORDER BY place, n) AS value
+        FROM (
+            SELECT *, count(*) FILTER (WHERE resets) OVER (
+                PARTITION BY account, figure ORDER BY place, n) AS epoch
+            FROM moves WHERE {condition}
+        ) m
+    ) m
+    WINDOW figures AS (PARTITION BY account, figure ORDER BY place, n)
+) m"""
+
+
+def _after_each(kind: str, figures: Sequence[str]) -> str:
+    """SQL of the moves of a kind of account, each with what the figures are after its record."""
+    sums = ", ".join(
+        f"coalesce(sum(change) FILTER (WHERE figure = '{f}') OVER records, 0) AS {f}"
+        for f in figures
+    )
+    return f"""(
+    SELECT place, seq, record, account, figure, amount, {sums}
+    FROM {_standings(f"account LIKE '{kind}:%'")}
+    WINDOW records AS (PARTITION BY account ORDER BY place)
+) a"""
+
+
+def _excess(kind: str) -> str:
+    rules_of = [(parts, whole) for of, parts, whole in PROPORTIONS if of == kind]
+    figures = sorted({f for parts, whole in rules_of for f in (*parts, whole)})
+    tried = ", ".join(
+        f"('{' + '.join(parts)} of ' || account || ' exceeds {whole}', {sum_} > {whole})"
+        for parts, whole in rules_of
+        for sum_ in (" + ".join(parts),)
+    )
+    return f"""
+SELECT DISTINCT ON (account, fault) place, seq, record, fault
+FROM {_after_each(kind, figures)}, LATERAL (VALUES {tried}) AS t(fault, is_one)
+WHERE is_one ORDER BY account, fault, place
+"""
+
+
+# Of each account and rule the first fault alone: every later move would be one as well.
+_WRONG_MOVES = f"""
+SELECT place, seq, record, fault, count(*) OVER () AS number FROM (
+    (SELECT DISTINCT ON (account, figure) place, seq, record,
+        figure || ' of ' || account || ' falls below zero' AS fault
+    FROM {_standings("true")} WHERE value < 0 ORDER BY account, figure, place, n)
+    UNION ALL
+    (SELECT DISTINCT ON (account) place, seq, record,
+        'more is promised of ' || account || ' than its owner published' AS fault
+    FROM {_after_each("lot", ("reserved", "quantity", _KEEP_BACK))}
+    WHERE figure = 'reserved' AND amount > 0 AND reserved > quantity - {_KEEP_BACK}
+    ORDER BY account, place)
+    {"".join(f"UNION ALL ({_excess(kind)})" for kind in sorted({k for k, _, _ in PROPORTIONS}))}
+) f ORDER BY place, fault LIMIT {MOST_FAULTS}
+"""
+
+_WRONG_BALANCES = f"""
+WITH told AS (
+    SELECT account, figure, value FROM {_standings(f"figure <> '{_KEEP_BACK}'")} WHERE is_last
+), wrong AS (
+    SELECT s.account, s.figure, coalesce(t.value, 0) AS told, s.value AS stored
+    FROM stored s LEFT JOIN told t ON t.account = s.account AND t.figure = s.figure
+    WHERE coalesce(t.value, 0) <> s.value
+    UNION ALL
+    SELECT t.account, t.figure, t.value, NULL FROM told t
+    LEFT JOIN stored s ON s.account = t.account AND s.figure = t.figure
+    WHERE t.value <> 0 AND s.account IS NULL
+)
+SELECT *, count(*) OVER () AS number FROM wrong ORDER BY account, figure LIMIT {MOST_FAULTS}
+"""
+
 
 @dataclass(slots=True)
 class Report:
-    """What was found: `faults` in order, the first wrong record first; empty is proof."""
+    """What was found: `faults` in order, those of records first; empty is proof.
+
+    Of very many only the first are named; `further` tells how many more there are.
+    """
 
     records: int = 0
     sealed: int = 0
     balances: int = 0
     head: tuple[int, str] = (0, "0" * 64)
     faults: list[str] = field(default_factory=list)
+    further: int = 0
 
 
 async def verify(url: str, kept: tuple[int, str] | None = None) -> Report:
@@ -79,155 +183,188 @@ async def verify(url: str, kept: tuple[int, str] | None = None) -> Report:
 
     One snapshot is read, so that the service may go on writing meanwhile.
     """
-    connection = await db.connect(
-        url,
-        {
-            "application_name": "komek-verify",
-            "timezone": "UTC",
-            "statement_timeout": "0",
-        },
-    )
-    report = Report()
+    settings = {"application_name": "komek-verify", "timezone": "UTC", "statement_timeout": "0"}
+    reader = await db.connect(url, settings)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            proof = _Proof(report, kept)
-            async for row in _rows(connection):
-                proof.take(row)
-            if kept is not None and kept[0] > report.sealed and not report.faults:
-                report.faults.append(
-                    f"seq {kept[0]}: the head that was kept is not there; "
-                    f"the ledger ends at {report.sealed}"
-                )
-            if not report.faults:
-                await _compare(connection, proof.balances, report)
+        # Nothing is known of temporary tables: whole ones are joined here, and never row by row.
+        books = await db.connect(url, settings | {"work_mem": "32MB", "enable_nestloop": "off"})
+        try:
+            return await _Proof(reader, books, kept).run()
+        finally:
+            await books.close()
     finally:
-        await connection.close()
-    return report
-
-
-async def _rows(connection: Any) -> AsyncIterator[Any]:
-    for statement in (_SEALED, _WAITING):
-        async for row in connection.cursor(statement, prefetch=_STEP):
-            yield row
+        await reader.close()
 
 
 class _Proof:
-    """The state of the proof while the records go by."""
+    """A proof while the records go by."""
 
-    def __init__(self, report: Report, kept: tuple[int, str] | None) -> None:
-        self._report = report
+    def __init__(self, reader: Any, books: Any, kept: tuple[int, str] | None) -> None:
+        self._reader = reader
+        self._books = books
         self._kept = kept
-        self._previous = rules.FIRST_PREVIOUS
-        self.balances: dict[tuple[str, str], int] = defaultdict(int)
-        self._floors: dict[str, int] = {}
+        # Before the first seal there is the head of nothing.
+        self._is_kept_seen = kept == Report().head
+        self._report = Report()
+        self._found: list[tuple[int, str]] = []
+        self._moves: list[tuple[Any, ...]] = []
+        # What the next seal may name as the hash before it; None where that cannot be known.
+        self._before: frozenset[bytes] | None = frozenset({rules.FIRST_PREVIOUS})
 
-    def take(self, row: Any) -> None:
-        """Check one record and add its moves; after the first fault nothing more is checked."""
-        if self._report.faults:
-            return
+    async def run(self) -> Report:
+        """Read the snapshot, add up, compare."""
+        report = self._report
+        await self._books.execute(_MAKE)
+        async with self._reader.transaction(isolation="repeatable_read", readonly=True):
+            for statement in (_SEALED, _WAITING):
+                async for row in self._rows(statement):
+                    self._take(row)
+                    if len(self._moves) >= _BATCH:
+                        await self._write_moves()
+            await self._write_moves()
+            await self._write_stored()
+        if self._kept is not None and not self._is_kept_seen:
+            self._note(
+                report.records + 1,
+                f"seq {self._kept[0]}: the head that was kept is not there; "
+                f"the ledger ends at {report.head[0]}",
+            )
+        wrong = await self._books.fetch(_WRONG_MOVES)
+        self._found += [(f["place"], _named(f["seq"], f["record"], f["fault"])) for f in wrong]
+        report.further += max(0, wrong[0]["number"] - len(wrong)) if wrong else 0
+        wrong = await self._books.fetch(_WRONG_BALANCES)
+        report.further += max(0, wrong[0]["number"] - len(wrong)) if wrong else 0
+        self._found.sort(key=lambda found: found[0])
+        faults = [said for _, said in self._found] + [_unbalanced(row) for row in wrong]
+        report.faults = faults[:MOST_FAULTS]
+        report.further += len(faults) - len(report.faults)
+        return report
+
+    async def _rows(self, statement: str) -> AsyncIterator[Any]:
+        cursor = await self._reader.cursor(statement)
+        while rows := await cursor.fetch(_STEP):
+            for row in rows:
+                yield row
+
+    async def _write_moves(self) -> None:
+        await self._books.copy_records_to_table("moves", records=self._moves, columns=_MOVE)
+        self._moves.clear()
+
+    async def _write_stored(self) -> None:
+        cursor = await self._reader.cursor(BALANCES)
+        while rows := await cursor.fetch(_BATCH):
+            self._report.balances += len(rows)
+            await self._books.copy_records_to_table("stored", records=[tuple(r) for r in rows])
+
+    def _note(self, place: int, said: str) -> None:
+        if len(self._found) < MOST_FAULTS:
+            self._found.append((place, said))
+        else:
+            self._report.further += 1
+
+    def _take(self, row: Any) -> None:
+        """Check one record and note its moves."""
         self._report.records += 1
-        fault = self._seal_fault(row) or self._content_fault(row)
-        if fault is None:
-            fault = self._add(row, json.loads(row["content"])["data"])
+        place = self._report.records
+        fault = self._seal_fault(row) if row["seq"] is not None else None
+        if row["id"] is not None:
+            try:
+                told = json.loads(row["content"])
+                fault = fault or _content_fault(row, told)
+                self._moves += _moves(row, told, place)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                fault = fault or "the content cannot be read"
         if fault is not None:
-            place = f"seq {row['seq']}" if row["seq"] else f"record {row['id']} (not sealed yet)"
-            self._report.faults.append(f"{place}: {fault}")
+            self._note(place, _named(row["seq"], row["id"], fault))
 
     def _seal_fault(self, row: Any) -> str | None:
-        if row["seq"] is None:
-            return None
-        seq = self._report.sealed + 1
-        if row["seq"] != seq:
-            return f"seq {seq} is missing"
+        seq, expected = row["seq"], self._report.head[0] + 1
+        before, stored = self._before, bytes(row["hash"])
+        self._report.sealed += 1
+        self._report.head = (seq, stored.hex())
+        # So that one seal that is wrong is not told of the next one, too.
+        self._before = frozenset({stored})
+        if seq != expected:
+            before = None
+            gap = (
+                f"seq {expected} is" if seq == expected + 1 else f"seq {expected} to {seq - 1} are"
+            )
+            self._note(self._report.records, f"seq {seq}: {gap} missing")
         if row["id"] is None:
             return "the record of this seal is missing"
-        if bytes(row["previous_hash"]) != self._previous:
+        previous = bytes(row["previous_hash"])
+        link = rules.chained(previous, seq, bytes(row["commitment"]))
+        if before is not None and previous not in before:
             return "previous_hash is not the hash of the seal before"
-        link = rules.chained(self._previous, seq, bytes(row["commitment"]))
-        if bytes(row["hash"]) != link:
+        if stored != link:
+            self._before = frozenset({stored, link})
             return "hash does not follow from the previous hash, seq and commitment"
-        if self._kept is not None and self._kept[0] == seq and link.hex() != self._kept[1]:
-            return "the chain is not the one whose head was kept"
-        self._previous = link
-        self._report.sealed = seq
-        self._report.head = (seq, link.hex())
+        if self._kept is not None and self._kept[0] == seq:
+            self._is_kept_seen = True
+            if self._kept[1] != stored.hex():
+                return "the chain is not the one whose head was kept"
         return None
 
-    def _content_fault(self, row: Any) -> str | None:
-        content = row["content"].encode()
-        if rules.commitment(bytes(row["salt"]), content) != bytes(row["commitment"]):
-            return "the content is not the one that was committed to"
-        told = json.loads(content)
-        if _columns(row) != _columns_told(told) or (
-            (row["sealed_type"], row["sealed_emergency"]) != (row["type"], row["emergency"])
-        ):
-            return "the record's columns differ from its content"
-        digest = None
-        if row["private"] is not None:
-            sealed = json.loads(row["private"])
-            salt = bytes.fromhex(sealed["salt"])
-            digest = sha256(salt + rules.canonical(sealed["content"])).hexdigest()
-        if digest != told["data"].get("private_commitment"):
-            return "the private part is not the one that was committed to"
+
+def _content_fault(row: Any, told: Any) -> str | None:
+    if rules.commitment(bytes(row["salt"]), row["content"].encode()) != bytes(row["commitment"]):
+        return "the content is not the one that was committed to"
+    if _columns(row) != _columns_told(told) or (
+        (row["sealed_type"], row["sealed_emergency"]) != (row["type"], row["emergency"])
+    ):
+        return "the record's columns differ from its content"
+    if _private_digest(row["private"]) != told["data"].get("private_commitment"):
+        return "the private part is not the one that was committed to"
+    if row["private"] is None and row["type"] in _COUNTED:
+        return "the private part, which tells what the owner counted, is missing"
+    return None
+
+
+def _private_digest(private: str | None) -> str | None:
+    """The commitment to a private part; where it is unreadable, one that fits nothing."""
+    if private is None:
         return None
-
-    def _add(self, row: Any, data: dict[str, Any]) -> str | None:
-        if row["type"] in ("stock.published", "stock.withdrawn"):
-            self._count(json.loads(row["private"])["content"], json.loads(row["content"]))
-        promised = set()
-        touched = set()
-        for move in data.get("moves", ()):
-            key = (move["account"], move["figure"])
-            self.balances[key] += move["by"]
-            touched.add(key[0])
-            if self.balances[key] < 0:
-                return f"{key[1]} of {key[0]} falls below zero"
-            if key[1] == "reserved" and move["by"] > 0:
-                promised.add(key[0])
-        for account in promised:
-            if self.balances[account, "reserved"] > (
-                self.balances[account, "quantity"] - self._floors.get(account, 0)
-            ):
-                return f"more is promised of {account} than its owner published"
-        return next((f for account in sorted(touched) if (f := self._excess(account))), None)
-
-    def _excess(self, account: str) -> str | None:
-        for kind, parts, whole in PROPORTIONS:
-            if account.startswith(f"{kind}:"):
-                part = sum(self.balances[account, figure] for figure in parts)
-                if part > self.balances[account, whole]:
-                    return f"{' + '.join(parts)} of {account} exceeds {whole}"
-        return None
-
-    def _count(self, private: dict[str, Any], content: dict[str, Any]) -> None:
-        # The owner's count is the truth: it replaces the balance instead of adding to it.
-        account = f"lot:{content['subject']['id']}"
-        self.balances[account, "quantity"] = private["quantity"]
-        self._floors[account] = private["keep_back"]
+    try:
+        sealed = json.loads(private)
+        return sha256(
+            bytes.fromhex(sealed["salt"]) + rules.canonical(sealed["content"])
+        ).hexdigest()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ""
 
 
-def _columns(row: Any) -> tuple[str, str, str, str, str, str | None]:
+def _columns(row: Any) -> tuple[str | None, ...]:
+    client = str(row["client"]) if row["client"] else None
     emergency = str(row["emergency"]) if row["emergency"] else None
-    client = str(row["client"]) if row["client"] else "exchange"
     return str(row["id"]), row["type"], clock.text(row["at"]), row["society"], client, emergency
 
 
-def _columns_told(told: Any) -> tuple[str, str, str, str, str, str | None]:
+def _columns_told(told: Any) -> tuple[str | None, ...]:
     data = told["data"]
-    at, actor = told["at"], data["actor"]
-    return told["id"], told["type"], at, told["society"], actor, data.get("emergency")
+    client = None if data["actor"] in (rules.EXCHANGE, rules.OPERATOR) else data["actor"]
+    return told["id"], told["type"], told["at"], told["society"], client, data.get("emergency")
 
 
-async def _compare(connection: Any, expected: dict[tuple[str, str], int], report: Report) -> None:
-    left = {key: value for key, value in expected.items() if value}
-    async for row in connection.cursor(BALANCES, prefetch=_STEP):
-        report.balances += 1
-        key = (row["account"], row["figure"])
-        left.pop(key, None)
-        told = expected.get(key, 0)
-        if told != row["value"]:
-            report.faults.append(
-                f"{key[1]} of {key[0]}: the ledger adds up to {told}, the table says {row['value']}"
-            )
-    for (account, figure), value in left.items():
-        report.faults.append(f"{figure} of {account}: the ledger adds up to {value}, no such row")
+def _moves(row: Any, told: Any, place: int) -> list[tuple[Any, ...]]:
+    """What a record does to balances. Raises where that cannot be read."""
+    made: list[tuple[str, str, int, bool]] = []
+    if row["type"] in _COUNTED and row["private"] is not None:
+        counted, lot = json.loads(row["private"])["content"], f"lot:{told['subject']['id']}"
+        made += [(lot, figure, counted[figure], True) for figure in ("quantity", _KEEP_BACK)]
+    made += [(m["account"], m["figure"], m["by"], False) for m in told["data"].get("moves", ())]
+    for account, figure, amount, _ in made:
+        if type(amount) is not int or not (account + figure).isascii() or "\0" in account + figure:
+            raise ValueError("this is no move")
+    return [
+        (place, n, row["seq"], row["id"], account, figure, amount, resets)
+        for n, (account, figure, amount, resets) in enumerate(made)
+    ]
+
+
+def _named(seq: int | None, record: UUID | None, fault: str) -> str:
+    return f"seq {seq}: {fault}" if seq else f"record {record} (not sealed yet): {fault}"
+
+
+def _unbalanced(row: Any) -> str:
+    said = f"{row['figure']} of {row['account']}: the ledger adds up to {row['told']}, "
+    return said + ("no such row" if row["stored"] is None else f"the table says {row['stored']}")

@@ -337,37 +337,39 @@ async def _undo(
     await told(tx, caller.actor, row, verb, reason, moves)
 
 
-async def expire_due(tx: AsyncConnection) -> int:
-    """End a proposal whose time is over or whose request has ended; 0 where there is none.
+async def find_due(tx: AsyncConnection, passed_over: Sequence[UUID]) -> UUID | None:
+    """A proposal whose time is over or whose request has ended, held; None where there is none.
 
     May run in any number of workers: an offer that somebody else holds is skipped. One in each
     transaction: whoever holds several offers takes the locks of their lots in no order that others
     could keep to.
     """
     now = clock.now()
-    reason = None
-    offer = await store.due(tx, now)
-    if offer is None:
-        offer, reason = await store.orphaned(tx, now - _ENDED_LATELY), "The request has ended."
-    if offer is None:
-        return 0
-    await _expire(tx, offer, reason)
-    return 1
+    offer = await store.due(tx, now, passed_over)
+    return offer or await store.orphaned(tx, now - _ENDED_LATELY, passed_over)
 
 
-async def expire_orphans(tx: AsyncConnection) -> int:
-    """End a proposal whose request ended long ago: while the service did not run, say."""
-    offer = await store.orphaned(tx, clock.now() - rules.LONGEST)
-    if offer is None:
-        return 0
-    await _expire(tx, offer, "The request has ended.")
-    return 1
+async def find_orphan(tx: AsyncConnection, passed_over: Sequence[UUID]) -> UUID | None:
+    """A proposal whose request ended long ago: while the service did not run, say."""
+    return await store.orphaned(tx, clock.now() - rules.LONGEST, passed_over)
 
 
-async def _expire(tx: AsyncConnection, offer: UUID, reason: str | None) -> None:
+async def expire(tx: AsyncConnection, offer: UUID) -> None:
+    """End a proposal that cannot be accepted any more."""
     row = await store.lock(tx, offer)
     if row is not None and row.status == "proposed":
+        is_late = rules.lapsed(row.status, row.expires_at, clock.now())
+        reason = None if is_late else "The request has ended."
         await _drop(tx, Actor(row.society, None), row, "expired", reason)
+
+
+async def expire_due(tx: AsyncConnection) -> int:
+    """End one proposal that is due; 0 where there is none."""
+    offer = await find_due(tx, ())
+    if offer is None:
+        return 0
+    await expire(tx, offer)
+    return 1
 
 
 async def count_by_state(tx: AsyncConnection) -> dict[str, int]:

@@ -21,7 +21,7 @@ from app.errors import AppError, Fault, invalid, unknown, wrong_state
 from app.idempotency import Keeping
 from app.ledger.actions import SECRETARIAT, Fact, record_part
 from app.offers import rules, store
-from app.quantity import SAME, Inexact, Ratio
+from app.quantity import MOST, SAME, Inexact, Ratio
 from app.requests import pledging as requests
 from app.stock import reserving as stock
 from app.volunteers import actions as volunteers
@@ -331,9 +331,12 @@ def _no_match(pointer: str, message: str) -> AppError:
 
 def _exact(ratio: Ratio, quantity: int, pointer: str) -> None:
     try:
-        ratio.counts_for(quantity)
+        counts = ratio.counts_for(quantity)
     except Inexact as error:
         raise inexact(error, pointer) from None
+    if counts > MOST:
+        message = f"At this ratio it stands for more than {MOST} of what is asked for."
+        raise invalid(pointer, "too_large", message)
 
 
 def inexact(error: Inexact, pointer: str) -> AppError:

@@ -324,6 +324,7 @@ async def add_figures(tx: AsyncConnection, values: dict[str, Any]) -> None:
 _DUE = text("""
 SELECT id FROM offers WHERE status = 'proposed' AND id IN (
     SELECT id FROM offers WHERE status = 'proposed' AND expires_at <= :now
+        AND id <> ALL(CAST(:passed_over AS uuid[]))
     ORDER BY expires_at LIMIT 100)
 ORDER BY random() LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -331,18 +332,23 @@ ORDER BY random() LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 _ORPHANED = text("""
 SELECT o.id FROM offers o JOIN requests r ON r.id = o.request
 WHERE r.status <> 'open' AND r.ended_at > :since AND o.status = 'proposed'
+    AND o.id <> ALL(CAST(:passed_over AS uuid[]))
 LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED
 """)
 
 
-async def due(tx: AsyncConnection, now: datetime) -> UUID | None:
+async def due(tx: AsyncConnection, now: datetime, passed_over: Sequence[UUID] = ()) -> UUID | None:
     """One of the proposals whose time is over."""
-    return (await tx.execute(_DUE, {"now": now})).scalar_one_or_none()
+    values = {"now": now, "passed_over": list(passed_over)}
+    return (await tx.execute(_DUE, values)).scalar_one_or_none()
 
 
-async def orphaned(tx: AsyncConnection, since: datetime) -> UUID | None:
+async def orphaned(
+    tx: AsyncConnection, since: datetime, passed_over: Sequence[UUID] = ()
+) -> UUID | None:
     """A proposal for a request that has ended since then."""
-    return (await tx.execute(_ORPHANED, {"since": since})).scalar_one_or_none()
+    values = {"since": since, "passed_over": list(passed_over)}
+    return (await tx.execute(_ORPHANED, values)).scalar_one_or_none()
 
 
 _COUNT = text("""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.ledger import events
+from app.ledger import events, schemas
 
 _WEBHOOK_HEADERS = (
     ("webhook-id", "The event's id: the same at every attempt. What came before is a repeat."),
@@ -16,9 +16,9 @@ _WEBHOOK_HEADERS = (
 
 def _described(name: str, event: events.EventType) -> dict[str, Any]:
     """One type of event as it is sent to an endpoint."""
-    properties = {"type": {"const": name}, "data": events.data_schema(event)}
+    properties = {"type": {"const": name}, "data": schemas.data_schema(event)}
     sentence = f"{event.sentence}\n\n*Seen by:* {event.seen_by}."
-    return _message(name, sentence, properties, events.example(name))
+    return _message(name, sentence, properties, schemas.example(name))
 
 
 def _message(
@@ -61,7 +61,7 @@ def described() -> dict[str, Any]:
     told = {name: _described(name, event) for name, event in events.EVENTS.items()}
     hidden = dict.fromkeys(("id", "at", "society", "subject", "data", "salt"))
     properties = {"type": {"const": "sealed"}} | {name: {"type": "null"} for name in hidden}
-    example = events.example("stock.published") | {"type": "sealed"} | hidden
+    example = schemas.example("stock.published") | {"type": "sealed"} | hidden
     example.pop("private", None)
     sentence = (
         "The envelope of what your society may not see; sent only to an endpoint that is `sealed`. "

@@ -1,5 +1,5 @@
-"""Prometheus metrics: request durations by route template, the pool, the ledger's lag, offers, and
-webhooks.
+"""Prometheus metrics: request durations by route template, the pool, the chores, the ledger's lag,
+offers, and webhooks.
 
 With several workers each counts for itself; `prometheus_client` adds them up from files in
 `PROMETHEUS_MULTIPROC_DIR`, which `serving` sets before any worker starts.
@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.db import Database
@@ -33,6 +33,25 @@ POOL = Gauge(
     ["state"],
     multiprocess_mode="livesum",
 )
+
+FAILURES = Counter(
+    "komek_chore_failures",
+    "Rounds of a chore that failed, whatever it was about.",
+    ["chore"],
+)
+STUCK = Gauge(
+    "komek_chore_stuck",
+    "Objects that a chore could not end; it passes them over and tries again now and then.",
+    ["chore"],
+    multiprocess_mode="livemax",
+)
+STUCK_SECONDS = Gauge(
+    "komek_chore_stuck_seconds",
+    "How long ago a chore failed for the first time at the oldest of them.",
+    ["chore"],
+    multiprocess_mode="livemax",
+)
+_OWN = (REQUESTS, POOL, FAILURES, STUCK, STUCK_SECONDS)
 
 
 async def exposed(database: Database) -> bytes:
@@ -59,8 +78,8 @@ def _forget_the_dead(folder: Path) -> None:
 def _counted() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         registry = CollectorRegistry()
-        registry.register(REQUESTS)
-        registry.register(POOL)
+        for figure in _OWN:
+            registry.register(figure)
         return generate_latest(registry)
     registry = CollectorRegistry()
     _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))

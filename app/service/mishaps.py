@@ -27,6 +27,7 @@ _OBJECT = {
 _STATES = {
     "change_request": ("request", "closed", "open"),
     "open_request": ("emergency", "closed", "open"),
+    "take_over_emergency": ("emergency", "closed", "open"),
     "test_webhook": ("webhook", "paused", "active"),
     "close_request": ("request", "cancelled", "open"),
     "cancel_request": ("request", "closed", "open"),
@@ -161,7 +162,7 @@ _PLAIN: dict[str, tuple[str, Json]] = {
     "lot_reserved": ("400 of this lot are promised.", {}),
     "pool_reserved": ("People of this pool are promised.", {}),
     "site_in_use": ("Lots or pools stand at this site.", {}),
-    "already_exists": ("An emergency with this GLIDE number is reported already.", {}),
+    "already_exists": ("An open emergency with this GLIDE number exists.", {}),
     "conflict": ("It was created by another call at this moment.", {}),
     "precondition_failed": ("The object is not the one in `If-Match`.", {}),
     "body_too_large": ("The limit is 1048576 bytes.", {}),
@@ -232,6 +233,8 @@ _OWN: dict[tuple[str, str], tuple[str, Json]] = {
 }
 """What an operation says in its own words."""
 _MAY = {
+    "take_over_emergency": "Only the society of the country that is hit may do this.",
+    "close_emergency": "Only the society whose emergency it is or the secretariat may close it.",
     "get_matches": "Only the society that asked and the secretariat see its plan.",
     "plan_emergency": "Only societies with an open request in this emergency and the "
     "secretariat plan.",

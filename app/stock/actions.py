@@ -71,6 +71,7 @@ async def put_site(
         "kind": site.kind,
     }
     row = await store.put_site(tx, values)
+    precondition.confirm(absent=before is None, created=row.created)
     after = await store.site(tx, caller.society, ref)
     assert after is not None
     if before is None or before[1] != after[1]:

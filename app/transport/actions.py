@@ -24,7 +24,8 @@ async def put_hub(
     """Create or replace a hub; (created, JSON)."""
     before = await store.hub_doc(tx, values["code"], lock=True)
     precondition.check(before)
-    await store.put_hub(tx, dict(values))
+    created = await store.put_hub(tx, dict(values))
+    precondition.confirm(absent=before is None, created=created)
     doc = await store.hub_doc(tx, values["code"])
     assert doc is not None
     await _tell(tx, caller.actor, "hub", values["code"], before, doc)
@@ -42,7 +43,8 @@ async def put_leg(
             raise unknown(f"/{name}", "hub")
     before = await store.leg_doc(tx, values["code"], lock=True)
     precondition.check(before)
-    await store.put_leg(tx, dict(values))
+    created = await store.put_leg(tx, dict(values))
+    precondition.confirm(absent=before is None, created=created)
     doc = await store.leg_doc(tx, values["code"])
     assert doc is not None
     await _tell(tx, caller.actor, "leg", values["code"], before, doc)

@@ -97,6 +97,7 @@ _PUT_HUB = text("""
 INSERT INTO hubs (code, name, country, lat, lon) VALUES (:code, :name, :country, :lat, :lon)
 ON CONFLICT (code) DO UPDATE SET name = excluded.name, country = excluded.country,
     lat = excluded.lat, lon = excluded.lon
+RETURNING (xmax = 0)
 """)
 
 _PUT_LEG = text("""
@@ -108,17 +109,18 @@ ON CONFLICT (code) DO UPDATE SET start_hub = excluded.start_hub, end_hub = exclu
     mode = excluded.mode, hours = excluded.hours, border_hours = excluded.border_hours,
     cost_per_tonne = excluded.cost_per_tonne, capacity_t = excluded.capacity_t,
     months = excluded.months, closed = excluded.closed, note = excluded.note
+RETURNING (xmax = 0)
 """)
 
 
-async def put_hub(tx: AsyncConnection, values: dict[str, Any]) -> None:
-    """Create or replace a hub."""
-    await tx.execute(_PUT_HUB, values)
+async def put_hub(tx: AsyncConnection, values: dict[str, Any]) -> bool:
+    """Create or replace a hub; True where it was created."""
+    return bool((await tx.execute(_PUT_HUB, values)).scalar_one())
 
 
-async def put_leg(tx: AsyncConnection, values: dict[str, Any]) -> None:
-    """Create or replace a leg."""
-    await tx.execute(_PUT_LEG, values)
+async def put_leg(tx: AsyncConnection, values: dict[str, Any]) -> bool:
+    """Create or replace a leg; True where it was created."""
+    return bool((await tx.execute(_PUT_LEG, values)).scalar_one())
 
 
 _DROP_HUB = text("DELETE FROM hubs WHERE code = :code")
