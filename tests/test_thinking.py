@@ -134,7 +134,7 @@ async def test_the_planning_process_ends_where_its_memory_does(service: Service)
     lots = [[f"lot-{n}", "AZE", "X", "s", 5, None, None] for n in range(1_000_000)]
     question = {
         "kind": "plan", "at": NOW, "options": Options().plain(), "secretariat": True,
-        "only_for": None, "eyes": None, "lots": lots, "lines": [], "pools": [], "items": {},
+        "only_for": None, "lots": lots, "lines": [], "pools": [], "items": {},
         "sites": [["s", "Depot", "AZE", 40.4, 49.9]], "hubs": [], "legs": [],
     }  # fmt: skip
     small = Thinking(replace(service.settings, plan_memory=500 << 20), grace=60)
