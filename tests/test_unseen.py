@@ -37,6 +37,7 @@ from tests.world import (
     from_pool,
     goods,
     people,
+    refused,
 )
 
 HIDDEN_BLANKETS = 7_777
@@ -78,6 +79,31 @@ async def test_who_else_may_see_a_lot_is_told_by_no_plan_of_a_member(
         return await planned(uzb, emergency)
 
     assert await told("UZB") == await told("UZB", "KGZ")
+
+
+async def test_who_agrees_to_a_longer_deployment_is_not_told_how_many_its_sender_has_free(
+    tur: System, kgz: System, uzb: System
+) -> None:
+    pool = await kgz.pool(12, "shelter", visible_to=[])
+
+    async def deployed(asker: System, headcount: int, start: str, end: str) -> Json:
+        request = await asker.request(people(headcount, "shelter", start, end))
+        offer = await asker.accept(await kgz.offer(request, from_pool(request, pool, headcount)))
+        return await kgz.deploy(offer, headcount)
+
+    first = await deployed(tur, 5, "2097-01-10T00:00:00Z", "2097-01-24T00:00:00Z")
+    await deployed(uzb, 9, "2097-01-24T00:00:00Z", "2097-02-24T00:00:00Z")
+    path = f"/v1/deployments/{first['id']}/extension"
+    until = {"until": "2097-02-01T00:00:00Z"}
+    done(await kgz.post(path, until))
+    told = refused(await tur.post(f"{path}/accept"), 409, "insufficient_volunteers")
+    assert "lines" not in told
+    assert "errors" not in told
+    assert not set("3579") & set(told["detail"]), "neither how many are free nor how many are not"
+    done(await tur.post(f"{path}/decline"))
+    done(await tur.post(path, until))
+    own = refused(await kgz.post(f"{path}/accept"), 409, "insufficient_volunteers")
+    assert own["lines"] == [{"line": 0, "offered": 5, "available": 3}]
 
 
 @dataclass
