@@ -121,9 +121,11 @@ def listing(
     items: str | None,
     following: str | None,
     parameter: str = "cursor",
+    **more: int,
 ) -> Response:
-    """A page from the JSON text of its objects, joined by commas."""
-    body = f'{{"items":[{items or ""}],"next":{json.dumps(following)}}}'
+    """A page from the JSON text of its objects, joined by commas; `more` are further members."""
+    further = "".join(f',"{name}":{value}' for name, value in more.items())
+    body = f'{{"items":[{items or ""}],"next":{json.dumps(following)}{further}}}'
     headers = {}
     if following is not None:
         query = [(k, v) for k, v in request.query_params.multi_items() if k != parameter]

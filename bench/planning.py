@@ -15,6 +15,7 @@ import highspy
 import httpx
 
 from app import clock
+from app.access.actions import Caller
 from app.config import Settings
 from app.db import Database as Pool
 from app.matching import actions, worker
@@ -152,12 +153,13 @@ def _against_the_solver(
 async def _question(database: Database, emergency: UUID) -> bytes:
     pool = Pool(database.url, Settings(database_url=database.url))
     asking = actions.Asking(None, Options(time_limit=_LIMIT).plain())
+    asker = Caller("TUR", "secretariat", UUID(int=0), "bench", frozenset())
     async with pool.snapshot() as tx:
-        parts = await actions.gather(tx, {"emergency": emergency}, asking)
+        parts = await actions.gather(tx, {"emergency": emergency}, asking, asker)
     await pool.close()
     head = {
         "kind": "plan", "at": clock.now().isoformat(), "options": dict(asking.options),
-        "what_if": None, "secretariat": True, "only_for": None, "eyes": "TUR",
+        "what_if": None, "secretariat": True, "only_for": None,
     }  # fmt: skip
     return actions.written(head, parts)
 

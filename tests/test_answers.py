@@ -122,7 +122,7 @@ def questions(draw: st.DrawFn) -> Json:
     options = Options(handling_hours=HANDLING, margin_days=MARGIN)
     return {
         "kind": "plan", "at": AT.isoformat(), "options": options.plain(), "what_if": None,
-        "secretariat": False, "only_for": None, "eyes": None, "lines": lines, "lots": lots,
+        "secretariat": False, "only_for": None, "lines": lines, "lots": lots,
         "pools": [], "items": items, "hubs": HUBS, "legs": LEGS,
         "sites": [[key, *where] for key, where in SITES.items()],
     }  # fmt: skip

@@ -1,22 +1,25 @@
 """Files of rows: what they mean, what is refused, and that what is written is read again."""
 
+import csv
 import gc
 import io
 import json
+import re
 import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from app.sheets import cells, workbooks, writing
+from app.board import actions as board
+from app.sheets import cells, formulas, workbooks, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Unreadable, letter
 from app.sheets.tables import LONGEST_ROW, delimiter_of
@@ -100,9 +103,50 @@ texts = st.builds(lambda a, b: a + b, starts, awkward)
 
 @given(texts)
 def test_what_is_protected_from_the_spreadsheet_is_unprotected_to_the_same(text: str) -> None:
-    guarded = cells.protect(text)
+    guarded = formulas.protect(text)
     assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert cells.unprotect(guarded) == text
+    assert formulas.unprotect(guarded) == text
+
+
+pieces = st.lists(
+    st.sampled_from([*"=+-@'\";,|\t\r\n ab1", "\u2028", "\u00a0", "＝", "'=", '"=']), max_size=14
+).map("".join)
+
+
+@settings(max_examples=500)
+@given(pieces)
+def test_a_text_is_guarded_wherever_a_reader_may_cut_it_and_comes_back_the_same(text: str) -> None:
+    guarded = formulas.protect(text)
+    assert formulas.unprotect(guarded) == text
+    cells_of_a_reader = re.split(r"[;,|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]", guarded)
+    for cell in cells_of_a_reader:
+        assert not cell.lstrip(' "\u00a0').startswith(("=", "+", "-", "@", "＝")), guarded
+
+
+HOSTILE = [
+    "=1+1", "Tents; =HYPERLINK(1)", "Tents;=1+1", 'Tents;"=1+1"', "Tents\t@SUM(1)", "Tents\n+1",
+    'Tents";=1+1', "Tents\r\n-1", "Tents|=1", "Tents;\u00a0=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONE])
+@pytest.mark.parametrize("title", HOSTILE)
+def test_no_title_runs_however_the_board_is_cut_into_cells(
+    title: str, delimiter: str, quoting: Literal[0, 3]
+) -> None:
+    figures = dict.fromkeys(
+        ("requested", "offered", "accepted", "dispatched", "received", "damaged", "lost"), 0
+    )
+    line: dict[str, Any] = figures | {
+        "request": "r", "line": "l", "society": "TUR", "title": title, "priority": "high",
+        "needed_by": "2026-12-10", "status": "open", "kind": "stock", "item": "X", "skill": None,
+        "unit": "piece", "outstanding": 0, "as_of": "2026-12-01", "societies": [],
+    }  # fmt: skip
+    table = board.as_csv(json.dumps({"lines": [line], "unsolicited": []}))
+    for row in csv.reader(io.StringIO(table), delimiter=delimiter, quoting=quoting):
+        for cell in row:
+            assert not cell.strip(' "\u00a0').startswith(("=", "+", "-", "@", "\t")), row
 
 
 names = st.builds(

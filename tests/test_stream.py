@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.config import Settings
-from app.ledger import store, streaming
+from app.ledger import streaming
 from tests.conftest import Enrol, Service, make_key, serving_on
 from tests.world import Json, System, done, from_lot, goods
 
@@ -236,24 +236,3 @@ async def test_a_place_that_is_none_is_refused(tur: System) -> None:
         answer = await tur.http.get("/v1/events/stream", headers={"Last-Event-ID": strange})
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"] == "header/Last-Event-ID"
-
-
-async def test_a_filtered_page_looks_through_no_more_than_so_many_and_tells_where_to_go_on(
-    aze: System, uzb: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = await head(aze)
-    lots = [await aze.lot(n + 1, visible_to=["KAZ"]) for n in range(30)]
-    seen = await aze.lot(31)
-    await head(aze)
-    store._feed_statement.cache_clear()
-    monkeypatch.setattr(store, "_LOOKED", 10)
-    try:
-        page = done(await uzb.get("/v1/events", after=start, type="stock.published"))
-        assert page["items"] == []
-        assert page["next"] is not None, "what it may not see was looked through, and there is more"
-        events = await uzb.events(start, type="stock.published")
-    finally:
-        store._feed_statement.cache_clear()
-    subjects = {e["subject"]["id"] for e in events}
-    assert seen["id"] in subjects
-    assert not subjects & {lot["id"] for lot in lots}

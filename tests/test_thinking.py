@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,30 @@ async def test_the_operator_is_told_why_no_plan_was_made(
     assert told[0]["error"].startswith("KeyError at worker.py:")
 
 
+async def test_the_planning_process_knows_no_password_and_holds_no_connection(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes it over by what they ask has the question, and no way to the database."""
+    monkeypatch.setenv("KOMEK_DATABASE_URL", "postgresql://komek:hunter2@db/komek")
+    for name in ("PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "KOMEK_ANYTHING", "AWS_SECRET"):
+        monkeypatch.setenv(name, "hunter2")
+    mind = Thinking(replace(service.settings, plan_memory=1 << 31))
+    try:
+        with pytest.raises(AppError):
+            await mind.answer(b'{"kind": "plan"}', 0.5)
+        [process] = mind._ready
+        told = Path(f"/proc/{process.pid}")
+        environment = told.joinpath("environ").read_text()
+        assert "hunter2" not in environment + told.joinpath("cmdline").read_text()
+        names = {pair.partition("=")[0] for pair in environment.split("\0") if pair}
+        assert not {name for name in names if name.startswith(("KOMEK", "PG", "AWS"))}
+        opened = [str(handle.readlink()) for handle in told.joinpath("fd").iterdir()]
+        assert opened
+        assert {one.partition(":")[0] for one in opened} <= {"pipe", "/dev/null"}
+    finally:
+        await mind.close()
+
+
 async def test_more_questions_than_may_be_thought_about_are_put_off(service: Service) -> None:
     async with thinking(service, HANGS) as mind:
         first = asyncio.create_task(mind.answer(b"{}", 1))
@@ -134,7 +159,7 @@ async def test_the_planning_process_ends_where_its_memory_does(service: Service)
     lots = [[f"lot-{n}", "AZE", "X", "s", 5, None, None] for n in range(1_000_000)]
     question = {
         "kind": "plan", "at": NOW, "options": Options().plain(), "secretariat": True,
-        "only_for": None, "eyes": None, "lots": lots, "lines": [], "pools": [], "items": {},
+        "only_for": None, "lots": lots, "lines": [], "pools": [], "items": {},
         "sites": [["s", "Depot", "AZE", 40.4, 49.9]], "hubs": [], "legs": [],
     }  # fmt: skip
     small = Thinking(replace(service.settings, plan_memory=500 << 20), grace=60)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.board import store
 from app.errors import missing
+from app.sheets.formulas import protect
 
 # Column, and its tag of the Humanitarian Exchange Language (HXL 1.1, hxlstandard.org).
 COLUMNS = (
@@ -89,7 +90,7 @@ def _write(writer: Any, row: dict[str, object]) -> None:
 
 
 def _cell(value: object) -> object:
-    # A title that begins like a formula would be run by the spreadsheet that opens the file.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
+    # What people wrote, such as a title, must not run in the spreadsheet that opens the file.
+    if isinstance(value, str):
+        return protect(value)
     return "" if value is None else value

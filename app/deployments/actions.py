@@ -242,7 +242,16 @@ async def accept_extension(
     held = await _checked(tx, caller, deployment, None, precondition)
     until = _question(held, caller, "accepted")
     if until is not None:
-        await volunteers.extend(tx, deployment, until)
+        try:
+            await volunteers.extend(tx, deployment, until)
+        except AppError as error:
+            # How many are free then is for their owner alone: the requester may not see the pool.
+            if error.code != "insufficient_volunteers" or caller.society == held.society:
+                raise
+            raise AppError(
+                "insufficient_volunteers",
+                "The provider has promised too many of them elsewhere for the longer time.",
+            ) from None
         await _answer(tx, caller, held, "accepted", "extended", {"until": clock.text(until)})
     return await store.doc(tx, deployment)
 

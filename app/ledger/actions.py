@@ -121,6 +121,8 @@ def _row(actor: Actor, at: str, fact: Fact) -> dict[str, Any]:
     }
 
 
+LOOKED = store.LOOKED
+"""At how many places a filtered page of the feed looks at most."""
 _STEP = 20_000
 
 
@@ -164,8 +166,8 @@ async def read_feed(
     after: int,
     limit: int,
     filters: rules.Filters,
-) -> tuple[str | None, int | None]:
-    """A page of the feed as one reader sees it: JSON text, and after which seq to go on."""
+) -> tuple[str | None, store.Reach]:
+    """A page of the feed as one reader sees it: JSON text, and how far it reaches."""
     return await store.feed(
         tx, society=society, eyes=eyes, after=after, limit=limit, filters=filters
     )

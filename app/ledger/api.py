@@ -34,7 +34,7 @@ EventTypes = Annotated[
     Annotated[str, Field(max_length=400, pattern=_TYPE)] | None,
     Field(
         description="Only these types, with commas between them. What you may not see is then "
-        "left out, since its type is not told; `seq` has gaps.",
+        "left out, since its type is not told; `seq` has gaps, and pages may be empty.",
         examples=["offer.proposed,offer.accepted"],
     ),
 ]
@@ -143,9 +143,15 @@ class EventPage(Shown):
 
     items: list[Event] = Field(description="The events, in order.")
     next: str | None = Field(
-        description="`cursor` of the next page; null where you are up to date. A page that is "
-        "filtered may be short, or empty, and still have a next one.",
+        description="`cursor` of the next page; null where you are up to date. A filtered page "
+        f"looks at {actions.LOOKED:,} places at most: it may be short, or empty, and still have a "
+        "next one.",
         examples=[None],
+    )
+    reached: int = Field(
+        description="Up to this `seq` you have everything that you asked for. Where you poll with "
+        "a filter, go on with `after` from here.",
+        examples=[42],
     )
 
 
@@ -163,12 +169,13 @@ async def list_events(
     """Everything that happened, in one order, exactly once. Poll with `after`.
 
     What you may not see comes as a sealed envelope, so that your feed has no gaps and you can
-    check the whole chain of hashes by yourself.
+    check the whole chain of hashes by yourself. With a filter, keep `reached` and not the last
+    `seq` that you were shown, so that nothing is looked through twice.
     """
     cursor = read_cursor(query.cursor, int)
     after = cursor[0] if cursor else query.after
     filters = _filters(query)
-    items, last = await actions.read_feed(
+    items, reach = await actions.read_feed(
         tx,
         society=caller.society,
         eyes=caller.eyes,
@@ -176,8 +183,8 @@ async def list_events(
         limit=query.limit,
         filters=filters,
     )
-    following = write_cursor(last) if last is not None else None
-    return listing(request, items, following)
+    following = write_cursor(reach.seq) if reach.more else None
+    return listing(request, items, following, reached=reach.seq)
 
 
 class StreamQuery(BaseModel):

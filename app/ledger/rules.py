@@ -39,6 +39,11 @@ class Filters:
     emergency: UUID | None = None
     mine: bool = False
 
+    @property
+    def any(self) -> bool:
+        """Whether the reader wants less than all."""
+        return bool(self.types or self.emergency or self.mine)
+
 
 Kind = Literal["text", "word", "number", "list"]
 

@@ -1,7 +1,8 @@
 """The ledger's two append-only tables and the SQL that writes and reads them."""
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -127,65 +128,77 @@ concat('{"seq":', s.seq,
 _VISIBLE = "(r.audience IS NULL OR r.audience && CAST(:eyes AS text[]))"
 
 
-_LOOKED = 5000
-"""How many seals a filtered page looks through at most. Whoever asks for what they may not see
-would otherwise have the whole ledger searched, page after page, for nothing."""
+LOOKED = 5000
+"""At how many places of the chain a filtered page looks at most. Whoever asks for what they may not
+see would otherwise have the whole ledger searched, page after page, for nothing."""
 
 
-def _wanted(types: bool, emergency: bool, mine: bool) -> tuple[str, str]:
-    """(the seals to look through, which of their records to show).
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Up to which seq a page tells everything that its reader wants; whether there may be more."""
 
-    Only the filters asked for stand in it, so that indexes serve them. A reader who filters gets
-    no sealed envelopes: what they are about is not told.
+    seq: int
+    more: bool
+
+
+def _page(filters: Filters) -> str:
+    """The events of a page as one reader sees them, and the places that it looked at.
+
+    The look is bounded by places or by what is shown, never by what matches: were it bounded by
+    matches, hidden ones included, where it ends would tell of each sealed envelope whether it
+    matches. For the same reason the filters ask the records, which are fetched at every place: by
+    an index on the type the time would tell as much. A reader who filters gets no envelopes.
     """
-    where = ["seq > :after"]
-    if types:
-        where.append("type = ANY(CAST(:types AS text[]))")
-    if emergency:
-        where.append("emergency = :emergency")
-    shown = "true"
-    if types or emergency or mine:
-        shown = _VISIBLE
-    if mine:
-        shown += " AND (r.society = :society OR :society = ANY(r.audience))"
-    bound = f"{_LOOKED}" if types or emergency or mine else ":limit"
-    looked = f"""looked AS (
-    SELECT seq, record, type, hash, previous_hash FROM seals
-    WHERE {" AND ".join(where)} ORDER BY seq LIMIT {bound}
+    # OFFSET 0: left to itself, PostgreSQL looks through all records for those that match.
+    columns = "type, society, emergency, content, salt, commitment, audience, private"
+    fetched = f"LATERAL (SELECT {columns} FROM records WHERE id = s.record OFFSET 0) r"
+    where = [_VISIBLE] if filters.any else ["true"]
+    if filters.types:
+        where.append("r.type = ANY(CAST(:types AS text[]))")
+    if filters.emergency:
+        where.append("r.emergency = :emergency")
+    if filters.mine:
+        where.append("(r.society = :society OR :society = ANY(r.audience))")
+    return f"""
+WITH looked AS MATERIALIZED (
+    SELECT seq, record, hash, previous_hash FROM seals
+    WHERE seq > :after ORDER BY seq LIMIT {LOOKED if filters.any else ":limit"}
+), page AS MATERIALIZED (
+    SELECT s.seq, CASE WHEN {_VISIBLE} THEN r.type ELSE 'sealed' END AS type, {_SHOWN} AS doc
+    FROM looked s, {fetched}
+    WHERE {" AND ".join(where)} ORDER BY s.seq LIMIT :limit
 )"""
-    return looked, shown
 
 
-def _feed_values(
+_ENDS = """
+(SELECT count(*) FROM page) AS shown, (SELECT max(seq) FROM page) AS last_shown,
+(SELECT count(*) FROM looked) AS looked, (SELECT max(seq) FROM looked) AS last_looked
+"""
+
+
+@lru_cache(100)
+def _direct(statement: str) -> Direct:
+    """A page by its text: there are as many as combinations of filters."""
+    return Direct(statement)
+
+
+def _values(
     society: str, eyes: Sequence[str], after: int, limit: int, filters: Filters
 ) -> dict[str, Any]:
-    values: dict[str, Any] = {
+    return {
         "society": society,
         "eyes": list(eyes),
         "after": after,
         "limit": limit,
+        "types": list(filters.types or ()),
+        "emergency": filters.emergency,
     }
-    if filters.types:
-        values["types"] = list(filters.types)
-    if filters.emergency:
-        values["emergency"] = filters.emergency
-    return values
 
 
-# `place` is the seq up to which nothing is left to show: the last that is shown where the page is
-# full, else the last that was looked at.
-@cache
-def _feed_statement(types: bool, emergency: bool, mine: bool) -> Direct:
-    looked, shown = _wanted(types, emergency, mine)
-    return Direct(f"""
-WITH {looked}, page AS (
-    SELECT s.seq, {_SHOWN} AS doc
-    FROM looked s JOIN records r ON r.id = s.record WHERE {shown} ORDER BY s.seq LIMIT :limit
-)
-SELECT (SELECT string_agg(doc, ',' ORDER BY seq) FROM page) AS items,
-    (SELECT count(*) FROM page) AS shown, (SELECT max(seq) FROM page) AS last_shown,
-    (SELECT count(*) FROM looked) AS looked, (SELECT max(seq) FROM looked) AS last_looked
-""")
+def _reach(ends: Any, after: int, limit: int) -> Reach:
+    if ends["shown"] == limit:
+        return Reach(ends["last_shown"], True)
+    return Reach(ends["last_looked"] or after, ends["looked"] == LOOKED)
 
 
 async def feed(
@@ -196,31 +209,12 @@ async def feed(
     after: int,
     limit: int,
     filters: Filters,
-) -> tuple[str | None, int | None]:
-    """A page of sealed records as JSON text, and the seq after which the next one begins.
-
-    The latter is None where nothing more is sealed yet.
-    """
-    values = _feed_values(society, eyes, after, limit, filters)
-    statement = _feed_statement(bool(filters.types), bool(filters.emergency), filters.mine)
-    row = await statement.first(tx, values)
-    if row["shown"] == limit:
-        return row["items"], row["last_shown"]
-    return row["items"], row["last_looked"] if row["looked"] == _LOOKED else None
-
-
-@cache
-def _told_statement(types: bool, emergency: bool, mine: bool) -> Direct:
-    looked, shown = _wanted(types, emergency, mine)
-    return Direct(f"""
-WITH {looked}, page AS (
-    SELECT s.seq, CASE WHEN {_VISIBLE} THEN r.type ELSE 'sealed' END AS type, {_SHOWN} AS doc
-    FROM looked s JOIN records r ON r.id = s.record WHERE {shown} ORDER BY s.seq LIMIT :limit
-)
-SELECT seq, type, doc FROM page
-UNION ALL SELECT max(seq), NULL, CAST(count(*) AS text) FROM looked
-ORDER BY type NULLS LAST, seq
-""")
+) -> tuple[str | None, Reach]:
+    """A page of sealed records as JSON text, and how far it reaches."""
+    items = "(SELECT string_agg(doc, ',' ORDER BY seq) FROM page) AS items"
+    statement = _direct(f"{_page(filters)} SELECT {items}, {_ENDS}")
+    row = await statement.first(tx, _values(society, eyes, after, limit, filters))
+    return row["items"], _reach(row, after, limit)
 
 
 async def told(
@@ -231,18 +225,16 @@ async def told(
     after: int,
     limit: int,
     filters: Filters,
-) -> tuple[list[Any], int | None]:
-    """((seq, type, JSON) of sealed records, each as the reader sees it; where to go on).
-
-    The latter is as in `feed`.
-    """
-    values = _feed_values(society, eyes, after, limit, filters)
-    statement = _told_statement(bool(filters.types), bool(filters.emergency), filters.mine)
-    *rows, looked = await statement.rows(tx, values)
-    rows.sort(key=lambda row: int(row["seq"]))
-    if len(rows) == limit:
-        return rows, rows[-1]["seq"]
-    return rows, looked["seq"] if int(looked["doc"]) == _LOOKED else None
+) -> tuple[list[Any], Reach]:
+    """(seq, type, JSON) of sealed records, each as the reader sees it; and how far they reach."""
+    # One row that tells how far, beside each event or alone.
+    statement = _direct(
+        f"{_page(filters)}, ends AS (SELECT {_ENDS}) "
+        "SELECT p.seq, p.type, p.doc, e.* FROM ends e LEFT JOIN page p ON true ORDER BY p.seq"
+    )
+    rows = await statement.rows(tx, _values(society, eyes, after, limit, filters))
+    reach = _reach(rows[0], after, limit)
+    return [row for row in rows if row["seq"] is not None], reach
 
 
 _SEALED = text("""

@@ -68,7 +68,7 @@ class Sealed:
 
     def passes(self, filters: Filters, reader: Reader) -> bool:
         """Whether the reader wants it; who filters gets no envelopes."""
-        if not (filters.types or filters.emergency or filters.mine):
+        if not filters.any:
             return True
         if not self.is_seen_by(reader):
             return False
@@ -151,7 +151,7 @@ class Stream:
         # Taken before the look: up to there, what is not found is not wanted.
         known = self.listening.seq
         async with self.database.reading() as connection:
-            rows, place = await store.told(
+            rows, reach = await store.told(
                 connection,
                 society=reader.society,
                 eyes=reader.eyes,
@@ -161,8 +161,7 @@ class Stream:
             )
         told = [Told(row["seq"], row["type"], row["doc"]) for row in rows]
         # The look may have found more than was known before it: that must not come once more.
-        last = told[-1].seq if told else after
-        return told, place if place is not None else max(known, last)
+        return told, reach.seq if reach.more else max(known, reach.seq)
 
     async def _fill(self, after: int) -> None:
         """Bring the window to the end of the ledger; one listener fetches for all who wait."""

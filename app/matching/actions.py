@@ -51,7 +51,7 @@ async def match(
             )
         if row.status != "open":
             raise wrong_state("request", row.status, "open")
-        parts = await gather(tx, {"request": request}, asking)
+        parts = await gather(tx, {"request": request}, asking, caller)
     return await _think(thinking, caller, asking, parts, None)
 
 
@@ -60,8 +60,8 @@ async def plan(
 ) -> str:
     """The plan for all open requests of an emergency.
 
-    A member is shown what concerns its own requests: lots that are for another requester's eyes
-    are none of its own. The secretariat plans with what it sees itself as well.
+    A member is shown what concerns its own requests. Whoever asks, all of it is reckoned with what
+    the caller may see: what others may see beside that would show in what they leave.
     """
     async with database.snapshot() as tx:
         row = await store.askers(tx, emergency)
@@ -74,7 +74,7 @@ async def plan(
             )
         _check_requests(set(row.requests), asking)
         await _check(tx, asking.what_if)
-        parts = await gather(tx, {"emergency": emergency, "only": asking.only}, asking)
+        parts = await gather(tx, {"emergency": emergency, "only": asking.only}, asking, caller)
     only = None if caller.is_secretariat else caller.society
     return await _think(thinking, caller, asking, parts, only)
 
@@ -105,9 +105,12 @@ async def _check(tx: AsyncConnection, what_if: Mapping[str, Any] | None) -> None
             raise unknown(f"/what_if/lots/{n}/society", "society that takes part")
 
 
-async def gather(tx: AsyncConnection, chosen: dict[str, Any], asking: Asking) -> dict[str, str]:
+async def gather(
+    tx: AsyncConnection, chosen: dict[str, Any], asking: Asking, caller: Caller
+) -> dict[str, str]:
     """Everything that a plan for the chosen requests is made from, as JSON."""
-    values = chosen | {"now": asking.at or clock.now(), "items": _supposed_items(asking)}
+    values = chosen | _eyes(caller)
+    values |= {"now": asking.at or clock.now(), "items": _supposed_items(asking)}
     count, lines = await store.lines(tx, values)
     if count > MOST_LINES:
         raise _too_large(f"{count} lines are asked for; a plan takes {MOST_LINES} at most.")
@@ -115,6 +118,10 @@ async def gather(tx: AsyncConnection, chosen: dict[str, Any], asking: Asking) ->
     if count > MOST_LOTS:
         raise _too_large(f"{count} lots could serve; a plan takes {MOST_LOTS} at most.")
     return {"lines": lines, "lots": lots} | await _world(tx, values)
+
+
+def _eyes(caller: Caller) -> dict[str, Any]:
+    return {"me": caller.society, "secretariat": caller.is_secretariat}
 
 
 async def _world(tx: AsyncConnection, values: dict[str, Any]) -> dict[str, str]:
@@ -160,7 +167,6 @@ async def _think(
         "what_if": asking.what_if,
         "secretariat": caller.is_secretariat,
         "only_for": only,
-        "eyes": caller.society if only is None else None,
     } | more
     thought = await thinking.answer(written(head, parts), asking.options["time_limit"])
     return thought.document.decode()
@@ -181,7 +187,8 @@ async def prepare(
         for n, need in enumerate(scenario["needs"] or ()):
             if await catalogue.unit_of(tx, need["item"]) is None:
                 raise unknown(f"/needs/{n}/item", "item")
-        values = {"only": [], "items": scenario.pop("items"), "now": asking.at or clock.now()}
+        values = _eyes(caller) | {"only": [], "now": asking.at or clock.now()}
+        values["items"] = scenario.pop("items")
         count, lots = await store.lots(tx, values)
         if count > MOST_LOTS:
             raise _too_large(f"{count} lots could serve; a plan takes {MOST_LOTS} at most.")

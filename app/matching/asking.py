@@ -1,6 +1,6 @@
 """The question as it came from the database, with what the caller supposes, ready to plan."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from math import gcd, inf
@@ -187,12 +187,10 @@ def read(data: Mapping[str, Any], supposed: Mapping[str, Any] | None = None) -> 
     later = {d["request"]: d["needed_by"] for d in supposed.get("deadlines", ())}
     lines = [_line(at, options, row, places, later) for row in data["lines"]]
     today = at.date()
-    eyes = data["eyes"]
     lots = [
         Lot(key, society, item, number_of[site], available, _days(today, expires),
             None if seen is None else frozenset(seen), expires)
         for key, society, item, site, available, expires, seen in data["lots"]
-        if _sees(eyes, society, seen)
     ]  # fmt: skip
     pools = [_pool(at, row, number_of) for row in data["pools"]]
     for n, lot in enumerate(supposed.get("lots", ())):
@@ -209,18 +207,13 @@ def read(data: Mapping[str, Any], supposed: Mapping[str, Any] | None = None) -> 
         options=options,
         lines=lines,
         lots=lots,
-        pools=[p for p in pools if _sees(eyes, p.society, p.visible_to)],
+        pools=pools,
         items=data["items"],
         sites=sites,
         places=list(places),
         hubs=[Hub(code, Place(*where)) for code, *where in data["hubs"]],
         legs=[replace(leg, closed=True) if leg.code in closed else leg for leg in legs],
     )
-
-
-def _sees(eyes: str | None, owner: str, seen: Collection[str] | None) -> bool:
-    """Whether the caller may see it. Where nobody's eyes are given each requester's own decide."""
-    return eyes is None or seen is None or eyes == owner or eyes in seen
 
 
 def _line(

@@ -20,6 +20,10 @@ _GRACE = 15.0
 _PATIENCE = 3.0
 """Seconds that a question waits for its turn."""
 _BUSY = {"Retry-After": "5"}
+_PASSED = frozenset(
+    {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR"}
+)
+"""Where Python and its libraries are, and in which encoding they speak."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Thinking:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            env=_environment(),
             # A Ctrl-C in the terminal is the service's to handle; and its child ends with it.
             start_new_session=True,
         )
@@ -119,6 +123,17 @@ class Thinking:
         """End what stands ready."""
         while self._ready:
             await _end(self._ready.pop())
+
+
+def _environment() -> dict[str, str]:
+    """What the planner needs to start, and nothing of what the service knows.
+
+    The database's password is among the service's own variables. A planner that is taken over by a
+    question must not find it, nor any other that an operator adds one day: so a list of what may
+    pass, and not of what may not.
+    """
+    passed = {name: value for name, value in os.environ.items() if name in _PASSED}
+    return passed | {"OPENBLAS_NUM_THREADS": "1"}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -2,6 +2,10 @@
 
 PostgreSQL writes each part as JSON and this process hands it on unread: to parse a hundred
 thousand lots here would keep every other caller waiting.
+
+Lots, pools and sites are those that the caller may see, and no others ever reach the planner: what
+is reckoned with and not shown can be read from what is shown, such as from what is left for one's
+own request.
 """
 
 from typing import Any
@@ -62,22 +66,28 @@ wanted AS (
     UNION SELECT unnest(CAST(:items AS text[]))
 )"""
 
-_LOTS = """
+_VISIBLE = "(x.visible_to IS NULL OR x.society = :me OR :me = ANY(x.visible_to))"
+# For whose eyes else something is, its owner knows and the secretariat is told. To anybody else it
+# is for everybody: what a plan gives to another's line would tell who may see it.
+_SEEN_BY = "CASE WHEN :secretariat OR x.society = :me THEN x.visible_to END"
+
+_LOTS = f"""
 SELECT count(*), coalesce(json_agg(json_build_array(
-    l.id, l.society, l.item, l.site, greatest(0, l.quantity - l.keep_back - l.reserved),
-    l.expires_on, l.visible_to) ORDER BY l.id), '[]')::text
-FROM lots l WHERE NOT l.withdrawn AND l.item IN (SELECT item FROM items_wanted)
+    x.id, x.society, x.item, x.site, greatest(0, x.quantity - x.keep_back - x.reserved),
+    x.expires_on, {_SEEN_BY}) ORDER BY x.id), '[]')::text
+FROM lots x
+WHERE NOT x.withdrawn AND x.item IN (SELECT item FROM items_wanted) AND {_VISIBLE}
 """
 
-_POOLS = """
+_POOLS = f"""
 SELECT coalesce(json_agg(json_build_array(
-    p.id, p.society, p.skill, p.site, p.headcount, p.available_from, p.available_until,
-    p.notice_hours, p.languages, p.visible_to,
-    (SELECT json_agg(json_build_array(x.from_at, CASE WHEN x.until_at > :now THEN x.until_at
-                     ELSE timestamptz '2100-01-01 00:00:00Z' END, x.headcount) ORDER BY x.holder)
-     FROM promises x WHERE x.pool = p.id AND x.headcount > 0 AND (x.until_at > :now OR x.away)))
-    ORDER BY p.id), '[]')::text
-FROM pools p WHERE NOT p.withdrawn AND p.skill IN (SELECT skill FROM wanted)
+    x.id, x.society, x.skill, x.site, x.headcount, x.available_from, x.available_until,
+    x.notice_hours, x.languages, {_SEEN_BY},
+    (SELECT json_agg(json_build_array(p.from_at, CASE WHEN p.until_at > :now THEN p.until_at
+                     ELSE timestamptz '2100-01-01 00:00:00Z' END, p.headcount) ORDER BY p.holder)
+     FROM promises p WHERE p.pool = x.id AND p.headcount > 0 AND (p.until_at > :now OR p.away)))
+    ORDER BY x.id), '[]')::text
+FROM pools x WHERE NOT x.withdrawn AND x.skill IN (SELECT skill FROM wanted) AND {_VISIBLE}
 """
 
 _ITEMS = """
@@ -91,10 +101,14 @@ SELECT coalesce(json_object_agg(i.code, json_build_object(
 FROM items i WHERE i.code IN (SELECT item FROM items_wanted)
 """
 
-_SITES = """
+_SITES = f"""
 SELECT coalesce(json_agg(json_build_array(s.id, s.name, s.country, s.lat, s.lon) ORDER BY s.id),
                 '[]')::text
-FROM sites s
+FROM sites s WHERE s.id IN (
+    SELECT x.site FROM lots x
+    WHERE NOT x.withdrawn AND x.item IN (SELECT item FROM items_wanted) AND {_VISIBLE}
+    UNION SELECT x.site FROM pools x
+    WHERE NOT x.withdrawn AND x.skill IN (SELECT skill FROM wanted) AND {_VISIBLE})
 """
 
 
@@ -103,7 +117,7 @@ def _among(statement: str) -> Any:
 
 
 _LOTS_AMONG, _POOLS_AMONG = _among(_LOTS), _among(_POOLS)
-_ITEMS_AMONG, _ALL_SITES = _among(_ITEMS), text(_SITES)
+_ITEMS_AMONG, _SITES_AMONG = _among(_ITEMS), _among(_SITES)
 
 
 async def lines(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
@@ -113,8 +127,8 @@ async def lines(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
 
 
 async def lots(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
-    """How many lots there are of what could serve these lines, and the lots."""
-    row = (await tx.execute(_LOTS_AMONG, _only(chosen, *_ALL))).one()
+    """How many lots of what could serve these lines the caller may see, and the lots."""
+    row = (await tx.execute(_LOTS_AMONG, _only(chosen, *_ALL, "me", "secretariat"))).one()
     return int(row[0]), str(row[1])
 
 
@@ -123,12 +137,11 @@ _ALL = ("request", "emergency", "only", "items")
 
 async def others(tx: AsyncConnection, chosen: dict[str, Any]) -> dict[str, str]:
     """Pools, items and sites for the same."""
-    values = _only(chosen, *_ALL)
     found = {}
     for name, statement, given in (
-        ("pools", _POOLS_AMONG, values | {"now": chosen["now"]}),
-        ("items", _ITEMS_AMONG, values),
-        ("sites", _ALL_SITES, {}),
+        ("pools", _POOLS_AMONG, _only(chosen, *_ALL, "me", "secretariat", "now")),
+        ("items", _ITEMS_AMONG, _only(chosen, *_ALL)),
+        ("sites", _SITES_AMONG, _only(chosen, *_ALL, "me")),
     ):
         found[name] = str((await tx.execute(statement, given)).scalar_one())
     return found

@@ -48,8 +48,8 @@ alone.
 
 **Quantities** are whole numbers of an item's base unit. Times are RFC 3339 with their offset.
 
-**Keep up** with `GET /v1/events?after=` and the last `seq` that you handled, or have events sent
-to your own systems by webhooks.
+**Keep up** with `GET /v1/events?after=` and `reached` of the last page that you handled, or have
+events sent to your own systems by webhooks.
 """
 
 TAGS = [

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from app import clock
 from app.fields import said
+from app.sheets.formulas import unprotect
 
 
 class Unfit(Exception):
@@ -22,14 +23,6 @@ class Unfit(Exception):
         self.message = message
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-
-
-def protect(text: str) -> str:
-    """A text that a spreadsheet will not run as a formula when it opens the file."""
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
 def refuse_formula(cell: str) -> None:
     """Refuse what a spreadsheet would run: it is never evaluated here."""
     if cell.lstrip().startswith("="):
@@ -37,11 +30,6 @@ def refuse_formula(cell: str) -> None:
             "formula",
             "Formulas are not accepted: save values. Write `'=` where the text begins with `=`.",
         )
-
-
-def unprotect(text: str) -> str:
-    """The text as it was before `protect`."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
 
 
 # Thousands may be set apart by spaces, which nothing else can mean. A comma or a full stop before

@@ -7,8 +7,9 @@ from typing import IO, Any
 
 from app.json_text import dump
 from app.sheets import workbooks
-from app.sheets.cells import NOBODY, protect
+from app.sheets.cells import NOBODY
 from app.sheets.forms import Form
+from app.sheets.formulas import protect
 
 MEDIA = {
     "csv": "text/csv; charset=utf-8",

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import httpcore
@@ -36,8 +36,15 @@ _ALWAYS = [
 ]
 
 
-class TargetRefused(httpcore.ConnectError):
-    """The name stands for an address that is not one of the open internet."""
+class NoTarget(httpcore.ConnectError):
+    """The name stands for no address of the open internet, whatever else it stands for.
+
+    A name that is known inside alone must not be told from one that nobody knows: whoever may open
+    endpoints would otherwise read the names of the operator's network.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the name stands for no address of the open internet")
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -46,12 +53,15 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     A check before the connection would be worth nothing: the name can stand for another address a
     moment later. Here the look-up, the check and the connection are one, and TLS and `Host` keep
     the name. One address that is not public refuses them all, since it shows what the name is for;
-    a failed look-up refuses.
+    a failed look-up refuses, in the same words and after the same time.
     """
 
-    def __init__(self, resolve: Resolve, *, allow_private: bool = False) -> None:
+    def __init__(
+        self, resolve: Resolve, *, allow_private: bool = False, refusing: float = 0.0
+    ) -> None:
         self._resolve = resolve
         self._allow_private = allow_private
+        self._refusing = refusing
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -62,15 +72,18 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        refused_at = monotonic() + self._refusing
         try:
             addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError):
             # UnicodeError: a name that is none, such as one with an empty part.
-            raise httpcore.ConnectError("the name could not be resolved") from error
-        if not addresses:
-            raise httpcore.ConnectError("the name could not be resolved")
+            addresses = []
         if not self._allow_private and not all(is_public(address) for address in addresses):
-            raise TargetRefused("the name stands for an address that is not public")
+            addresses = []
+        if not addresses:
+            # A name of the house is found at once, and the internet asked for any other.
+            await asyncio.sleep(refused_at - monotonic())
+            raise NoTarget
         failure: Exception | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
@@ -83,7 +96,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         raise failure
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
-        raise TargetRefused("a socket of this machine is no endpoint")
+        raise NoTarget
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -96,6 +109,8 @@ class Bounds:
     timeout: float = 20.0
     allow_private: bool = False
     connections: int = 32
+    refusing: float = 1.0
+    """The least time, in seconds, after which a name is refused: longer than most look-ups take."""
 
 
 class Sender:
@@ -110,7 +125,9 @@ class Sender:
             max_keepalive_connections=bounds.connections * 2,
             keepalive_expiry=_IDLE,
             network_backend=CheckedNetwork(
-                resolve or LookUps(), allow_private=bounds.allow_private
+                resolve or LookUps(),
+                allow_private=bounds.allow_private,
+                refusing=bounds.refusing,
             ),
         )
 
@@ -180,7 +197,7 @@ def _reason(failed: BaseException) -> str:
 
 
 _KINDS: dict[type[BaseException], str] = {
-    TargetRefused: "refused",
+    NoTarget: "no connection",
     httpcore.ConnectError: "no connection",
     httpcore.RemoteProtocolError: "not HTTP",
     httpcore.ReadError: "connection lost",
