@@ -135,12 +135,29 @@ async def admit_founders(tx: AsyncConnection) -> None:
             )
 
 
+MOST_CLIENTS = 100
+"""Of a society, not counting those that are revoked."""
+
+
 async def create_client(
-    tx: AsyncConnection, actor: Actor, society: str, name: str, scopes: list[str]
+    tx: AsyncConnection,
+    actor: Actor,
+    society: str,
+    name: str,
+    scopes: list[str],
+    most: int | None = None,
 ) -> tuple[UUID, str]:
-    """Create a client with its first key; the key is returned once and stored as a digest."""
+    """Create a client with its first key; the key is returned once and stored as a digest.
+
+    `most`: 409 where the society has so many already. The operator's own command knows no limit.
+    """
     if await store.society_role(tx, society) is None:
         raise unknown("/society", "society")
+    if most is not None and await store.count_clients(tx, society) >= most:
+        raise AppError(
+            "limit_reached",
+            f"A society has at most {most} clients that are not revoked: revoke one first.",
+        )
     client, now = ids.new_id(), clock.now()
     granted = rules.expand(scopes)
     await store.add_client(tx, client, society, name, granted, now)

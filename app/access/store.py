@@ -13,6 +13,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -218,6 +220,14 @@ async def add_client(
         "now": now,
     }
     await tx.execute(_ADD_CLIENT, values)
+
+
+async def count_clients(tx: AsyncConnection, society: str) -> int:
+    """How many clients of a society may call; nobody adds one until this transaction ends."""
+    held = select(societies.c.id).where(societies.c.id == society)
+    await tx.execute(held.with_for_update(key_share=True))
+    live = select(func.count()).where(clients.c.society == society, clients.c.revoked_at.is_(None))
+    return int((await tx.execute(live)).scalar_one())
 
 
 _ADD_KEY = text("""
