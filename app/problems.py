@@ -92,6 +92,7 @@ _ALWAYS = (
     "unauthenticated",
     "scope_missing",
     "invalid_input",
+    "rate_limited",
     "busy",
     "internal_error",
 )
