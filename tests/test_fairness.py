@@ -5,11 +5,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from app.access import rules, store
+from app.access.actions import KeyRing
 from app.config import Settings
+from app.errors import AppError
 from app.shares import Own
 from tests.conftest import Service, make_key, serving_on
 from tests.elsewhere import superuser
@@ -67,7 +71,7 @@ async def test_two_hundred_calls_that_wait_for_a_lock_hold_up_nobody_else(alone:
             waiting = publishing(aze, lot, 200)
             await eventually(lambda: _waits(service, 190))
             # With a key that no worker remembers, so that the look-up is a part of it.
-            for _ in range(5):
+            for _ in range(3):
                 async with asyncio.timeout(10):
                     done(await tur.get("/v1/me"))
                     await tur.lot(5)
@@ -207,3 +211,35 @@ def test_waits_for_locks_end_before_waits_for_connections() -> None:
     assert usual.lock_timeout < usual.pool_wait
     assert usual.limits
     assert not Settings.from_env({"KOMEK_LIMITS": "off"}).limits
+
+
+async def test_hundreds_of_calls_with_one_key_look_it_up_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise another society's look-up stands behind them whenever the key is forgotten."""
+    header = f"Bearer {await make_key(service, 'AZE')}"
+    asked = store.identify
+    looks = 0
+
+    async def identify(*given: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await asked(*given)
+
+    monkeypatch.setattr(store, "identify", identify)
+    ring = KeyRing(service.database, 0)
+    hung_up = [asyncio.create_task(ring.identify(header)) for _ in range(20)]
+    staying = [asyncio.create_task(ring.identify(header)) for _ in range(180)]
+    await asyncio.sleep(0)
+    for call in hung_up:
+        call.cancel()
+    assert {caller.society for caller in await asyncio.gather(*staying)} == {"AZE"}
+    assert looks == 1
+    await asyncio.gather(*hung_up, return_exceptions=True)
+    assert (await ring.identify(header)).society == "AZE"
+    assert looks == 2, "it is asked again where nothing is remembered"
+    unknown = "Bearer " + rules.make_key(bytes(24))
+    refusals = await asyncio.gather(
+        *(ring.identify(unknown) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(r, AppError) and r.status_code == 401 for r in refusals)

@@ -1,5 +1,6 @@
 """Societies, clients and keys: the verbs. Also: whose key this is, and what they may do."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,6 +61,9 @@ class KeyRing:
         self._database = database
         self._seconds = seconds
         self._known: OrderedDict[bytes, tuple[float, Caller, datetime | None]] = OrderedDict()
+        # One look for all calls that came with the same key meanwhile: hundreds of calls of one
+        # society, whose key has just been forgotten, must not stand before another's.
+        self._looking: dict[bytes, asyncio.Future[Caller]] = {}
 
     async def identify(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header; raises 401."""
@@ -72,6 +76,14 @@ class KeyRing:
                 expires_at is None or expires_at > clock.now()
             ):
                 return caller
+        looking = self._looking.get(digest)
+        if looking is None:
+            looking = self._looking[digest] = asyncio.ensure_future(self._look_up(digest))
+            looking.add_done_callback(lambda _: self._looking.pop(digest))
+        # Not cancelled with one caller: the others wait for it too.
+        return await asyncio.shield(looking)
+
+    async def _look_up(self, digest: bytes) -> Caller:
         async with self._database.reading() as connection:
             # Taken before the look: an answer that waited long must not count as fresh.
             at = monotonic()
