@@ -72,9 +72,8 @@ class Exchange(APIRoute):
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
-            share = request.state.share
             if reads:
-                async with share.reading() as connection:
+                async with request.state.share.reading() as connection:
                     request.state.connection = connection
                     response = await inner(request)
                 return _unless_known(request, response)
@@ -82,7 +81,7 @@ class Exchange(APIRoute):
             if has_body:
                 _parse(request, body)
             call = idempotency.call_digest(request.method, request.url.path, body)
-            return await attempts(request, share, inner, call)
+            return await attempts(request, share_of(request, size=len(body)), inner, call)
 
         return handle
 
@@ -102,12 +101,13 @@ async def admit(request: Request, permission: May) -> None:
     state.share = share_of(request)
 
 
-def share_of(request: Request, what: str = "") -> Connections:
-    """The connections of the caller's society. `what` sets apart what holds one for long."""
+def share_of(request: Request, what: str = "", size: int = 0) -> Connections:
+    """The connections of the caller's society. `what` sets apart what holds one for long; `size` is
+    that of a body that waits in memory."""
     callers: Callers = request.app.state.callers
     party = request.state.caller.society + what
 
-    return callers.of(party, partial(_disconnect, request))
+    return callers.of(party, partial(_disconnect, request), size)
 
 
 async def _disconnect(request: Request) -> None:
@@ -157,6 +157,7 @@ class Question(Exchange):
             body = await request.body()
             if has_body:
                 _parse(request, body)
+            request.state.share = share_of(request, size=len(body))
             key = _idempotency_key(request)
             if key is None:
                 return await _while_here(request, inner(request))

@@ -36,6 +36,10 @@ class Connections(Protocol):
         ...
 
 
+_BYTES = 32_768
+"""Of a body that waits in memory, for each further place in the queue that it takes."""
+
+
 class Callers:
     """The pool as the callers of one worker have it, in turn."""
 
@@ -48,12 +52,17 @@ class Callers:
             fair=settings.limits,
         )
 
-    def of(self, party: str, gone: Gone | None = None) -> "Share":
+    def of(self, party: str, gone: Gone | None = None, size: int = 0) -> "Share":
         """The share of one party.
 
-        `gone` returns when the caller has left: then its place in the queue is given up.
+        `gone` returns when the caller has left: then its place in the queue is given up. `size` is
+        how many bytes the call holds meanwhile.
         """
-        return Share(self._database, self._turns, party, self._wait, gone)
+        return Share(self._database, self._turns, party, self._wait, gone, 1 + size // _BYTES)
+
+    def held(self, party: str) -> int:
+        """How many connections a party has."""
+        return self._turns.held(party)
 
     def waiting(self) -> int:
         """How many calls wait for a connection."""
@@ -69,6 +78,7 @@ class Share:
     _party: str
     _wait: float
     _gone: Gone | None
+    _weight: int = 1
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -104,7 +114,7 @@ class Share:
         if self._turns.take(self._party):
             return
         try:
-            await self._turns.wait(self._party, self._wait, self._gone)
+            await self._turns.wait(self._party, self._wait, self._gone, self._weight)
         except TimeoutError:
             raise AppError(
                 "busy", "No database connection came free in time.", headers=RETRY

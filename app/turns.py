@@ -36,7 +36,7 @@ class Turns:
         self._fair = fair
         self._held: dict[str, int] = {}
         # In the order of their turn. Nobody stands here who could have a place at this moment.
-        self._queues: OrderedDict[str, dict[asyncio.Future[None], None]] = OrderedDict()
+        self._queues: OrderedDict[str, dict[asyncio.Future[None], int]] = OrderedDict()
 
     @property
     def free(self) -> int:
@@ -64,18 +64,23 @@ class Turns:
         self._give(party)
         return True
 
-    async def wait(self, party: str, seconds: float, gone: Gone | None = None) -> None:
-        """Wait for a place; TimeoutError, QueueFull or Left where none is taken."""
+    async def wait(
+        self, party: str, seconds: float, gone: Gone | None = None, weight: int = 1
+    ) -> None:
+        """Wait for a place; TimeoutError, QueueFull or Left where none is taken.
+
+        `weight` is how many places in the queue it takes: what holds much memory meanwhile is long.
+        """
         queue = self._queues.get(party)
         if queue is None:
             if self._may_have(party):
                 self._give(party)
                 return
             queue = self._queues[party] = {}
-        elif len(queue) >= self._longest:
+        elif sum(queue.values()) + weight > self._longest:
             raise QueueFull
         turn = asyncio.get_running_loop().create_future()
-        queue[turn] = None
+        queue[turn] = weight
         watch = asyncio.ensure_future(_leave_when(gone, turn)) if gone is not None else None
         try:
             async with asyncio.timeout(seconds):

@@ -14,7 +14,7 @@ from app.access import rules, store
 from app.access.actions import KeyRing
 from app.config import Settings
 from app.errors import AppError
-from app.shares import Own
+from app.shares import Callers, Own
 from tests.conftest import Service, make_key, serving_on
 from tests.elsewhere import superuser
 from tests.test_operations import eventually
@@ -243,3 +243,28 @@ async def test_hundreds_of_calls_with_one_key_look_it_up_once(
         *(ring.identify(unknown) for _ in range(5)), return_exceptions=True
     )
     assert all(isinstance(r, AppError) and r.status_code == 401 for r in refusals)
+
+
+async def test_an_import_that_takes_long_is_not_counted_with_a_societys_other_calls(
+    alone: Alone,
+) -> None:
+    async with two_systems(alone(limits=True, pool_size=4)) as (service, aze, tur):
+        lot = await aze.lot(10, ref=fresh("imported"))
+        table = f"ref,item,site,quantity\n{lot['ref']},{lot['item']},central,25\n"
+        headers = {"Content-Type": "text/csv"}
+        callers = service.app.state.callers
+        async with locked(service, lot):
+            importing = asyncio.create_task(
+                aze.http.post("/v1/my/stock/import", content=table, headers=headers)
+            )
+            await eventually(lambda: _holds(callers, "AZE imports"))
+            # One place is free for its other calls, whatever the import waits for.
+            for system in (aze, tur):
+                async with asyncio.timeout(10):
+                    done(await system.get("/v1/stock"))
+            assert not importing.done()
+        assert done(await importing)["changed"] == 1
+
+
+async def _holds(callers: Callers, party: str) -> bool:
+    return callers.held(party) == 1

@@ -64,6 +64,21 @@ async def test_a_queue_that_is_full_refuses_and_the_others_are_not_touched() -> 
     assert turns.waiting() == 0
 
 
+async def test_what_is_heavy_takes_more_of_the_queue() -> None:
+    turns = Turns(1, 10)
+    assert turns.take("AZE")
+    waiting = [asyncio.create_task(turns.wait("AZE", 10, weight=w)) for w in (4, 4, 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await turns.wait("AZE", 10, weight=4)
+    waiting.append(asyncio.create_task(turns.wait("AZE", 10)))
+    await asyncio.sleep(0)
+    assert turns.waiting("AZE") == 4
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_who_hangs_up_leaves_the_queue() -> None:
     turns, hung_up = Turns(1, 10), asyncio.Event()
 
