@@ -7,23 +7,27 @@ do this: its code after `yield` does not see the answer, so that the answer coul
 the transaction of its effect.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
 from app import idempotency
 from app.access.actions import KeyRing
 from app.access.guard import May
-from app.db import Database
 from app.errors import AppError, Fault, invalid
 from app.idempotency import Answer, Keeping, Overtaken
 from app.json_text import MalformedJson, load
+from app.limits import Limits, too_many_calls
 from app.pages import FromFile, KeptApart, etag
+from app.shares import Callers, Connections
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -68,9 +72,8 @@ class Exchange(APIRoute):
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
-            database: Database = request.app.state.database
             if reads:
-                async with database.reading() as connection:
+                async with request.state.share.reading() as connection:
                     request.state.connection = connection
                     response = await inner(request)
                 return _unless_known(request, response)
@@ -78,25 +81,47 @@ class Exchange(APIRoute):
             if has_body:
                 _parse(request, body)
             call = idempotency.call_digest(request.method, request.url.path, body)
-            return await attempts(request, database, inner, call)
+            return await attempts(request, share_of(request, size=len(body)), inner, call)
 
         return handle
 
 
 async def admit(request: Request, permission: May) -> None:
-    """Who calls, may they, and is each parameter given once; else 401, 403 or 422."""
-    ring: KeyRing = request.app.state.keyring
-    request.state.caller = await ring.identify(request.headers.get("authorization"))
-    permission.check(request.state.caller)
+    """Who calls, is it one call too many, may they, and is each parameter given once; else 401,
+    429, 403 or 422."""
+    state, app = request.state, request.app.state
+    ring: KeyRing = app.keyring
+    caller = state.caller = await ring.identify(request.headers.get("authorization"))
+    limits: Limits = app.limits
+    allowed, state.rate_limit = limits.call(caller.society)
+    if not allowed:
+        raise too_many_calls()
+    permission.check(caller)
     _each_once(request)
+    state.share = share_of(request)
 
 
-async def attempts(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
+def share_of(request: Request, what: str = "", size: int = 0) -> Connections:
+    """The connections of the caller's society. `what` sets apart what holds one for long; `size` is
+    that of a body that waits in memory."""
+    callers: Callers = request.app.state.callers
+    party = request.state.caller.society + what
+
+    return callers.of(party, partial(_disconnect, request), size)
+
+
+async def _disconnect(request: Request) -> None:
+    """Return when the caller hangs up. Of its body nothing more is expected."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def attempts(request: Request, share: Connections, inner: Handler, call: bytes) -> Response:
     """Run a writing call in a transaction; again where another was in its way. `call` is what makes
     two calls the same, for the Idempotency-Key."""
     for attempt in range(_TRIES):
         try:
-            return await _write(request, database, inner, call)
+            return await _write(request, share, inner, call)
         except Overtaken:
             # A twin committed first; the next round finds and replays its answer.
             continue
@@ -128,33 +153,49 @@ class Question(Exchange):
         async def handle(request: Request) -> Response:
             await admit(request, permission)
             if request.method in _READS:
-                return _unless_known(request, await inner(request))
+                return _unless_known(request, await _while_here(request, inner(request)))
             body = await request.body()
             if has_body:
                 _parse(request, body)
+            request.state.share = share_of(request, size=len(body))
             key = _idempotency_key(request)
             if key is None:
-                return await inner(request)
-            return await _answer_once(request, inner, body, key)
+                return await _while_here(request, inner(request))
+            return await _while_here(request, _answer_once(request, inner, body, key))
 
         return handle
 
 
+async def _while_here(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """The answer, given up where the caller hangs up: nobody is to wait behind its thoughts."""
+    thinking = asyncio.ensure_future(answer)
+    watching = asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait({thinking, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not thinking.done():
+            raise ClientDisconnect
+        return thinking.result()
+    finally:
+        for task in (watching, thinking):
+            task.cancel()
+        await asyncio.gather(watching, thinking, return_exceptions=True)
+
+
 async def _answer_once(request: Request, inner: Handler, body: bytes, key: str) -> Response:
-    database: Database = request.app.state.database
+    share: Connections = request.state.share
     client = request.state.caller.client
     call = idempotency.call_digest(request.method, request.url.path, body)
-    async with database.transaction() as tx:
+    async with share.transaction() as tx:
         prior = await idempotency.begin(tx, client, key, call)
     if prior is not None:
         return _replay(prior)
     response = await inner(request)
     if response.status_code in idempotency.STORED:
         try:
-            async with database.transaction() as tx:
+            async with share.transaction() as tx:
                 await idempotency.keep(tx, client, key, call, _answer(response))
         except Overtaken:
-            async with database.transaction() as tx:
+            async with share.transaction() as tx:
                 prior = await idempotency.begin(tx, client, key, call)
             if prior is not None:
                 return _replay(prior)
@@ -166,17 +207,17 @@ def _deadlock(error: AppError) -> bool:
     return type(cause).__name__ in {"DeadlockDetectedError", "SerializationError"}
 
 
-async def _write(request: Request, database: Database, inner: Handler, call: bytes) -> Response:
+async def _write(request: Request, share: Connections, inner: Handler, call: bytes) -> Response:
     key = _idempotency_key(request)
     if key is None:
         request.state.keeping = None
-        async with database.transaction() as tx:
+        async with share.transaction() as tx:
             request.state.connection = tx
             return await inner(request)
     client = request.state.caller.client
     keeping = request.state.keeping = Keeping(client, key, call)
     try:
-        async with database.transaction() as tx:
+        async with share.transaction() as tx:
             request.state.connection = tx
             prior = await idempotency.begin(tx, client, key, call)
             if prior is not None:
@@ -190,7 +231,7 @@ async def _write(request: Request, database: Database, inner: Handler, call: byt
             raise
         # The effect is rolled back; the refusal is kept by itself, so that a repeat gets it too.
         refused = error.response(request.state.request_id)
-        async with database.transaction() as tx:
+        async with share.transaction() as tx:
             prior = await idempotency.begin(tx, client, key, call)
             if prior is not None:
                 return _replay(prior)

@@ -36,9 +36,13 @@ class Settings:
     database_url: str | None = None
     workers: int = 1
     pool_size: int = 16
-    pool_wait: float = 5.0
+    pool_wait: float = 10.0
     statement_timeout: float = 15.0
-    lock_timeout: float = 10.0
+    lock_timeout: float = 4.0
+    limits: bool = True
+    calls_per_second: int = 200
+    queue: int = 500
+    streams: int = 100
     body_limit: int = 1_048_576
     body_timeout: float = 20.0
     import_limit: int = 100 * 1_048_576
@@ -52,6 +56,7 @@ class Settings:
     webhook_timeout: float = 20.0
     webhook_endpoints: int = 32
     plans_at_once: int = 1
+    plan_wait: float = 60.0
     plan_memory: int = 2 << 30
     log_level: str = "info"
 
@@ -78,6 +83,18 @@ class Settings:
                 raise ValueError(f"KOMEK_{name} must be a whole number")
             return int(value)
 
+        limits = (env.get("KOMEK_LIMITS") or "on").strip().lower()
+        if limits not in ("on", "off"):
+            raise ValueError("KOMEK_LIMITS must be on or off")
+        pool_wait = number("POOL_WAIT", cls.pool_wait, 0.1, 60)
+        lock_timeout = number("LOCK_TIMEOUT", cls.lock_timeout, 0.05, 600)
+        if lock_timeout >= pool_wait:
+            # Whoever waits for a lock holds a connection: all who wait for that one would give up
+            # before it comes free.
+            raise ValueError(
+                f"KOMEK_LOCK_TIMEOUT ({lock_timeout:g}) must be shorter than KOMEK_POOL_WAIT "
+                f"({pool_wait:g})"
+            )
         level = (env.get("KOMEK_LOG_LEVEL") or cls.log_level).lower()
         if level not in _LEVELS:
             raise ValueError(f"KOMEK_LOG_LEVEL must be one of {', '.join(_LEVELS)}")
@@ -88,9 +105,13 @@ class Settings:
             database_url=_postgresql(env.get("KOMEK_DATABASE_URL", "").strip()),
             workers=whole("WORKERS", cls.workers, 1, 64),
             pool_size=whole("POOL_SIZE", cls.pool_size, 2, 200),
-            pool_wait=number("POOL_WAIT", cls.pool_wait, 0.1, 60),
+            pool_wait=pool_wait,
             statement_timeout=number("STATEMENT_TIMEOUT", cls.statement_timeout, 1, 600),
-            lock_timeout=number("LOCK_TIMEOUT", cls.lock_timeout, 1, 600),
+            lock_timeout=lock_timeout,
+            limits=limits == "on",
+            calls_per_second=whole("CALLS_PER_SECOND", cls.calls_per_second, 1, 100_000),
+            queue=whole("QUEUE", cls.queue, 1, 100_000),
+            streams=whole("STREAMS", cls.streams, 1, 100_000),
             body_limit=whole("BODY_LIMIT", cls.body_limit, 1024, 1 << 30),
             body_timeout=number("BODY_TIMEOUT", cls.body_timeout, 1, 600),
             import_limit=whole("IMPORT_LIMIT", cls.import_limit, 1024, 1 << 32),
@@ -100,6 +121,7 @@ class Settings:
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),
             plans_at_once=whole("PLANS_AT_ONCE", cls.plans_at_once, 1, 64),
+            plan_wait=number("PLAN_WAIT", cls.plan_wait, 0.1, 600),
             plan_memory=whole("PLAN_MEMORY", cls.plan_memory, 1 << 28, 1 << 40),
             heartbeat=number("HEARTBEAT", cls.heartbeat, 1, 300),
             webhook_allow_private=env.get("KOMEK_WEBHOOK_ALLOW_PRIVATE", "").strip() == "1",

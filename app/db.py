@@ -6,6 +6,8 @@ transaction, because BEGIN and COMMIT cost two round trips that a single SELECT 
 
 The transaction is the driver's own, on a connection that SQLAlchemy holds in AUTOCOMMIT: so that
 both its statements and the few `Direct` ones are in it.
+
+Which of the calls gets a connection next: app/shares.py.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.config import Settings
 from app.errors import AppError
+from app.outages import Outage
 
 log = structlog.get_logger()
 
@@ -113,8 +116,14 @@ _OUT_OF_REACH = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TargetServerAttributeNotMatched,
 )
+_ENDED = (
+    *_LOST,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 _REFUSED = (DBAPIError, asyncpg.PostgresError, PoolTimeout, *_LOST)
-_RETRY = {"Retry-After": "1"}
+RETRY = {"Retry-After": "1"}
 
 
 _ELSEWHERE = (
@@ -233,10 +242,11 @@ async def connect(url: str, settings: dict[str, str], *, within: float = 10) -> 
 
 
 class Database:
-    """The pool of connections of one process."""
+    """A pool of connections of one process."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, outage: Outage | None = None) -> None:
         self.url = url
+        self.outage = outage or Outage()
 
         def milliseconds(seconds: float) -> str:
             return str(int(seconds * 1000))
@@ -268,6 +278,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             connect_args={"prepared_statement_cache_size": 500},
         )
+        self.outage.watch(self.engine)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -300,7 +311,7 @@ class Database:
                     if not is_ended and connection.sync_connection is not None:
                         connection.sync_connection.invalidate()
         except _REFUSED as error:
-            raise refusal(error) from error
+            raise self._refusal(error) from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -309,18 +320,30 @@ class Database:
             async with self.engine.connect() as connection:
                 yield connection
         except _REFUSED as error:
-            raise refusal(error) from error
+            raise self._refusal(error) from error
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A connection for SELECTs that must all see one and the same state. To be held briefly."""
         try:
             async with self.engine.connect() as connection:
-                driver = _driver(connection)
-                async with driver.transaction(isolation="repeatable_read", readonly=True):
-                    yield connection
+                is_ended = False
+                try:
+                    driver = _driver(connection)
+                    async with driver.transaction(isolation="repeatable_read", readonly=True):
+                        yield connection
+                    is_ended = True
+                finally:
+                    # A caller who hangs up cancels it at whichever step; see `transaction`.
+                    if not is_ended and connection.sync_connection is not None:
+                        connection.sync_connection.invalidate()
         except _REFUSED as error:
-            raise refusal(error) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: BaseException) -> BaseException:
+        if isinstance(getattr(error, "driver_exception", error), _ENDED):
+            self.outage.is_noted()
+        return refusal(error)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -330,7 +353,7 @@ class Database:
 def refusal(error: BaseException) -> BaseException:
     """What an error of the database means to the caller; the error itself where it is ours."""
     if isinstance(error, PoolTimeout):
-        return AppError("busy", "No database connection came free in time.", headers=_RETRY)
+        return AppError("busy", "No database connection came free in time.", headers=RETRY)
     driver = getattr(error, "driver_exception", error)
     if isinstance(driver, asyncpg.IntegrityConstraintViolationError):
         name = getattr(driver, "constraint_name", None)
@@ -344,11 +367,11 @@ def refusal(error: BaseException) -> BaseException:
             "objects again and decide anew.",
         )
     if isinstance(driver, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
-        return AppError("busy", "Two calls stood in each other's way.", headers=_RETRY)
+        return AppError("busy", "Two calls stood in each other's way.", headers=RETRY)
     if isinstance(driver, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
-        return AppError("busy", "A lock or a statement took too long.", headers=_RETRY)
+        return AppError("busy", "A lock or a statement took too long.", headers=RETRY)
     if isinstance(driver, _OUT_OF_REACH) or isinstance(error, InterfaceError | OperationalError):
-        return AppError("database_unavailable", "The database connection failed.", headers=_RETRY)
+        return AppError("database_unavailable", "The database connection failed.", headers=RETRY)
     return error
 
 
@@ -399,12 +422,3 @@ async def _connection(request: Request) -> AsyncConnection:
 
 Tx = Annotated[AsyncConnection, Depends(_connection)]
 ReadTx = Annotated[AsyncConnection, Depends(_connection)]
-
-
-async def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-Snapshots = Annotated[Database, Depends(_database)]
-"""For a `Question`: it opens a snapshot itself, and lets it go before it begins to think."""

@@ -128,6 +128,11 @@ CODES: dict[str, Problem] = {
         "It exists already",
         "Another object has this reference; `errors` names the field.",
     ),
+    "limit_reached": Problem(
+        409,
+        "As many as there may be",
+        "`detail` names the limit. End, close or revoke something first; nothing was changed.",
+    ),
     "conflict": Problem(
         409,
         "In conflict with the present data",
@@ -179,11 +184,6 @@ CODES: dict[str, Problem] = {
         "It refers to something that does not exist",
         "`errors` names the field. What is not yours to see answers in the same way.",
     ),
-    "plan_too_large": Problem(
-        422,
-        "Too much to plan at once",
-        "`detail` tells the limit. Plan fewer requests at once: name them in `requests`.",
-    ),
     "pack_mismatch": Problem(
         422,
         "The pack cannot express this quantity",
@@ -217,6 +217,13 @@ CODES: dict[str, Problem] = {
         "The manifest is erased",
         "Manifests are erased 30 days after the people's return, or after `until` where nobody "
         "says that they are back; 180 days after `until` at the latest.",
+    ),
+    "rate_limited": Problem(
+        429,
+        "Too many calls at once",
+        "Your society sends more than its share, or has too much open at once. Nothing was "
+        "changed. Repeat after `Retry-After`; `RateLimit-Policy` and `RateLimit` tell how many "
+        "calls there are and what is left.",
     ),
     "busy": Problem(
         503,

@@ -23,6 +23,7 @@ from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
 from app.ledger.streaming import Stream
+from app.limits import Limits
 from app.matching import api as matching
 from app.matching.hosting import Thinking
 from app.offers import actions as offering
@@ -30,6 +31,7 @@ from app.offers import api as offers
 from app.requests import api as requests
 from app.service import chores, docs, logs, openapi, operations, refusals, stopping
 from app.service.doorway import Doorway
+from app.shares import Callers, Own
 from app.stock import api as stock
 from app.stock import bulk as stock_bulk
 from app.transport import api as transport
@@ -75,11 +77,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         assert settings.database_url is not None, "serve decides which database it is"
         database = Database(settings.database_url, settings)
         application.state.database = database
-        application.state.keyring = KeyRing(database, settings.key_cache)
+        application.state.callers = callers = Callers(database, settings)
+        application.state.own = own = Own(settings.database_url, settings, database.outage)
+        application.state.keyring = KeyRing(own.keys, settings.key_cache)
         application.state.thinking = thinking = Thinking(settings)
         listening = Listening(settings.database_url)
         application.state.listening = listening
-        application.state.stream = Stream(database, listening)
+        application.state.stream = Stream(own.chores, callers, listening)
         tasks = [
             asyncio.create_task(Sealer(settings.database_url).run()),
             asyncio.create_task(listening.run()),
@@ -88,13 +92,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Streams never end by themselves, and the server waits for all that are open.
         stopping.drain_first(application, settings.drain, listening.end)
         stopping.follow_supervisor()
-        tasks += [asyncio.create_task(chores.run(database, chore)) for chore in chores.CHORES]
-        tasks.append(asyncio.create_task(chores.count_pool(database)))
+        tasks += [asyncio.create_task(chores.run(own.chores, chore)) for chore in chores.CHORES]
+        tasks.append(asyncio.create_task(chores.count_pool(database, callers)))
         try:
             yield
         finally:
             await stopping.end(tasks)
             await thinking.close()
+            await own.close()
             await database.close()
 
     application = FastAPI(
@@ -111,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     application.state.settings = settings
     application.state.stopping = False
+    application.state.limits = Limits(settings.limits, settings.calls_per_second, settings.streams)
     application.add_middleware(
         Doorway,
         body_limit=settings.body_limit,
@@ -140,7 +146,7 @@ def _deliverer(application: FastAPI, settings: Settings) -> Deliverer:
     state = application.state
     # A lease outlasts one post and what surrounds it, so that nobody else does the same meanwhile.
     pace = Pace(endpoints=settings.webhook_endpoints, lease=settings.webhook_timeout + 10)
-    return Deliverer(state.database, state.stream, Sender(bounds), pace)
+    return Deliverer(state.own.chores, state.stream, Sender(bounds), pace)
 
 
 def routes() -> list[Exchange]:

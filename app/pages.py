@@ -126,12 +126,19 @@ def listing(
     """A page from the JSON text of its objects, joined by commas; `more` are further members."""
     further = "".join(f',"{name}":{value}' for name, value in more.items())
     body = f'{{"items":[{items or ""}],"next":{json.dumps(following)}{further}}}'
-    headers = {}
-    if following is not None:
-        query = [(k, v) for k, v in request.query_params.multi_items() if k != parameter]
-        query.append((parameter, following))
-        headers["Link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+    headers = following_link(request, following, parameter)
     return Response(body, media_type="application/json", headers=headers)
+
+
+def following_link(
+    request: Request, following: str | None, parameter: str = "cursor"
+) -> dict[str, str]:
+    """The `Link` to the next page, where there is one."""
+    if following is None:
+        return {}
+    query = [(k, v) for k, v in request.query_params.multi_items() if k != parameter]
+    query.append((parameter, following))
+    return {"Link": f'<{request.url.path}?{urlencode(query)}>; rel="next"'}
 
 
 def etag(document: str | bytes) -> str:

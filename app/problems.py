@@ -97,6 +97,7 @@ _ALWAYS = (
     "unauthenticated",
     "scope_missing",
     "invalid_input",
+    "rate_limited",
     "busy",
     "internal_error",
 )

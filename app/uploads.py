@@ -22,8 +22,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import ids
-from app.calls import Exchange, Handler, admit, attempts
-from app.db import Database
+from app.calls import Exchange, Handler, admit, attempts, share_of
 from app.errors import AppError
 from app.fields import PastInstant, Shown
 from app.imports import Options
@@ -81,7 +80,6 @@ class Upload(Exchange):
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
-            database: Database = request.app.state.database
             kind, charset = _media(request)
             with (
                 tempfile.TemporaryFile(prefix="komek-upload-") as source,
@@ -93,7 +91,9 @@ class Upload(Exchange):
                     checked = Checked(taking.form, source, spool, _hex_ids, most)
                     await _check(checked, kind, charset)
                     request.state.checked = checked
-                    return await attempts(request, database, inner, digest)
+                    # An import holds its connection for long: it takes none of the society's
+                    # other calls.
+                    return await attempts(request, share_of(request, " imports"), inner, digest)
 
         return handle
 

@@ -117,7 +117,12 @@ class Stage:
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("KOMEK_")}
-        own = {"KOMEK_DATA_DIR": str(self.folder), "KOMEK_POOL_SIZE": str(_POOL)}
+        # Two societies' keys carry the load of a whole network: their limits are not what counts.
+        own = {
+            "KOMEK_DATA_DIR": str(self.folder),
+            "KOMEK_POOL_SIZE": str(_POOL),
+            "KOMEK_LIMITS": "off",
+        }
         return kept | own | more
 
     def _start(self, command: list[str], environment: dict[str, str], ready: str) -> Server:

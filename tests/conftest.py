@@ -63,6 +63,7 @@ def settings(postgres: EmbeddedPostgres) -> Settings:
         log_level="error",
         # Hundreds of calls at once stand in line on a small machine; here none is to be sent away.
         pool_wait=60,
+        limits=False,
     )
     serving.migrate(postgres.url)
     asyncio.run(serving.load(given, postgres.url))

@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
             "KOMEK_LOG_LEVEL": "error",
             # It opens endpoints at made-up names: nobody is to be called.
             "KOMEK_WEBHOOK_ENDPOINTS": "0",
+            "KOMEK_LIMITS": "off",
         }
         env.pop("KOMEK_DATABASE_URL", None)
         service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=env, cwd=ROOT)

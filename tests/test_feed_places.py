@@ -67,7 +67,10 @@ async def test_where_the_stream_and_the_webhooks_go_on_tells_it_neither(
     assert service.settings.database_url is not None
     listening = Listening(service.settings.database_url)
     listening.seq = end
-    stream, reader = Stream(service.database, listening), Reader("UZB", ("UZB",))
+    stream, reader = (
+        Stream(service.database, service.app.state.callers, listening),
+        Reader("UZB", ("UZB",)),
+    )
     wanted = [Filters(types=(kind,)) for kind in UNSEEN]
     wanted += [Filters(emergency=UUID(int=1)), Filters(mine=True)]
     for after in range(start, end, 7):

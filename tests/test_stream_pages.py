@@ -15,7 +15,7 @@ async def test_what_is_sealed_while_a_page_is_read_comes_once(
     head = done(await aze.get("/v1/events/head"))["seq"]
     assert service.settings.database_url is not None
     listening = Listening(service.settings.database_url)
-    stream = Stream(service.database, listening)
+    stream = Stream(service.database, service.app.state.callers, listening)
     reader = Reader("AZE", ("AZE",))
     # Somebody who is up to date fills the window; a reader further behind reads past it, from the
     # database, which has more by then than this process has heard of.

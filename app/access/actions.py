@@ -1,5 +1,6 @@
 """Societies, clients and keys: the verbs. Also: whose key this is, and what they may do."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ class KeyRing:
         self._database = database
         self._seconds = seconds
         self._known: OrderedDict[bytes, tuple[float, Caller, datetime | None]] = OrderedDict()
+        # One look for all calls that came with the same key meanwhile: hundreds of calls of one
+        # society, whose key has just been forgotten, must not stand before another's.
+        self._looking: dict[bytes, asyncio.Future[Caller]] = {}
 
     async def identify(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header; raises 401."""
@@ -73,6 +77,14 @@ class KeyRing:
                 expires_at is None or expires_at > clock.now()
             ):
                 return caller
+        looking = self._looking.get(digest)
+        if looking is None:
+            looking = self._looking[digest] = asyncio.ensure_future(self._look_up(digest))
+            looking.add_done_callback(lambda _: self._looking.pop(digest))
+        # Not cancelled with one caller: the others wait for it too.
+        return await asyncio.shield(looking)
+
+    async def _look_up(self, digest: bytes) -> Caller:
         async with self._database.reading() as connection:
             # Taken before the look: an answer that waited long must not count as fresh.
             at = monotonic()
@@ -153,12 +165,29 @@ async def admit_founders(tx: AsyncConnection) -> None:
             )
 
 
+MOST_CLIENTS = 100
+"""Of a society, not counting those that are revoked."""
+
+
 async def create_client(
-    tx: AsyncConnection, actor: Actor, society: str, name: str, scopes: list[str]
+    tx: AsyncConnection,
+    actor: Actor,
+    society: str,
+    name: str,
+    scopes: list[str],
+    most: int | None = None,
 ) -> tuple[UUID, str]:
-    """Create a client with its first key; the key is returned once and stored as a digest."""
+    """Create a client with its first key; the key is returned once and stored as a digest.
+
+    `most`: 409 where the society has so many already. The operator's own command knows no limit.
+    """
     if await store.society_role(tx, society) is None:
         raise unknown("/society", "society")
+    if most is not None and await store.count_clients(tx, society) >= most:
+        raise AppError(
+            "limit_reached",
+            f"A society has at most {most} clients that are not revoked: revoke one first.",
+        )
     client, now = ids.new_id(), clock.now()
     granted = rules.expand(scopes)
     await store.add_client(tx, client, society, name, granted, now)

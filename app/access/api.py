@@ -203,7 +203,7 @@ async def list_clients(
     status_code=201,
     summary="Create a client",
     response_model=ClientWithKey,
-    responses=answers("role_forbidden", "unknown_reference"),
+    responses=answers("role_forbidden", "unknown_reference", "limit_reached"),
 )
 async def create_client(body: ClientInput, caller: Admin, tx: Tx) -> Response:
     """Create a client. Its `key` is shown in this answer and never again."""
@@ -214,7 +214,7 @@ async def create_client(body: ClientInput, caller: Admin, tx: Tx) -> Response:
             "Clients of another society are the secretariat's to create.",
         )
     client, key = await actions.create_client(
-        tx, caller.actor, society, body.name, list(body.scopes)
+        tx, caller.actor, society, body.name, list(body.scopes), most=actions.MOST_CLIENTS
     )
     doc = await actions.show_client(tx, caller, client)
     return single(

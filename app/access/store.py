@@ -235,6 +235,14 @@ async def add_client(
     await tx.execute(_ADD_CLIENT, values)
 
 
+async def count_clients(tx: AsyncConnection, society: str) -> int:
+    """How many clients of a society may call; nobody adds one until this transaction ends."""
+    held = select(societies.c.id).where(societies.c.id == society)
+    await tx.execute(held.with_for_update(key_share=True))
+    live = select(func.count()).where(clients.c.society == society, clients.c.revoked_at.is_(None))
+    return int((await tx.execute(live)).scalar_one())
+
+
 _ADD_KEY = text("""
 INSERT INTO keys (id, client, digest, prefix, created_at)
 VALUES (:id, :client, :digest, :prefix, :now)

@@ -39,12 +39,20 @@ COLUMNS = (
 _FIGURES = ("offered", "accepted", "dispatched", "received", "damaged", "lost")
 
 
-async def show(tx: AsyncConnection, emergency: UUID) -> str:
-    """The board as JSON: each line with its figures, by society, and how old they are."""
-    doc = await store.board(tx, emergency, clock.now())
-    if doc is None:
+Place = store.Place
+BEGINNING = Place()
+EVERYTHING = 1 << 31
+
+
+async def show(
+    tx: AsyncConnection, emergency: UUID, after: Place, limit: int, cancelled: bool
+) -> tuple[str, Place | None]:
+    """A page of the board as JSON: each line with its figures, by society, and how old they are;
+    and where the page ended, if there is more."""
+    found = await store.board(tx, emergency, clock.now(), after, limit, cancelled)
+    if found is None:
         raise missing("emergency")
-    return doc
+    return found
 
 
 def as_csv(doc: str) -> str:

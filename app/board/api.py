@@ -1,5 +1,7 @@
 """The board of an emergency, as JSON or as CSV with HXL tags."""
 
+import asyncio
+import json
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,16 +15,18 @@ from app.board import actions
 from app.calls import Exchange
 from app.db import ReadTx
 from app.emergencies.api import EmergencyId
+from app.errors import AppError
 from app.fields import Shown
-from app.pages import etag, single
+from app.pages import Cursor, etag, following_link, read_cursor, single, write_cursor
 from app.problems import answers
 
 router = APIRouter(prefix="/v1", tags=["Board"], route_class=Exchange)
 
+_USUAL = 50
 _AT = "2026-02-08T09:30:00+00:00"
 
 
-class _Figures(Shown):
+class _Sums(Shown):
     offered: int = Field(
         description="What stands offered: open proposals and what was accepted.",
         examples=[900],
@@ -32,6 +36,9 @@ class _Figures(Shown):
     received: int = Field(description="What arrived in good order.", examples=[590])
     damaged: int = Field(description="What arrived damaged.", examples=[8])
     lost: int = Field(description="What was missing or lost on the way.", examples=[2])
+
+
+class _Figures(_Sums):
     as_of: str = Field(description="When the newest of these figures changed.", examples=[_AT])
 
 
@@ -70,6 +77,20 @@ class Unsolicited(_Figures):
     unit: str = Field(description="What is counted.", examples=["kg"])
 
 
+class BoardTotal(_Sums):
+    """The sum over all lines that ask for the same, whichever page they are on."""
+
+    kind: Literal["stock", "volunteers"] = Field(description="Goods or people.", examples=["stock"])
+    item: str | None = Field(description="The item, for goods.", examples=["HSHEBLANPHT1"])
+    skill: str | None = Field(description="The skill, for people.", examples=[None])
+    unit: str = Field(description="What is counted.", examples=["piece"])
+    lines: int = Field(description="How many lines ask for it.", examples=[3])
+    requested: int = Field(description="What is asked for.", examples=[1000])
+    outstanding: int = Field(
+        description="What is outstanding of these lines, added up.", examples=[400]
+    )
+
+
 class Board(Shown):
     """The mobilisation table of an emergency: one set of figures for everybody."""
 
@@ -79,13 +100,39 @@ class Board(Shown):
     status: str = Field(description="Open or closed.", examples=["open"])
     as_of: str = Field(description="When the table was drawn.", examples=[_AT])
     lines: list[BoardLine] = Field(description="What was asked for, line by line.")
-    unsolicited: list[Unsolicited] = Field(description="What was offered without being asked for.")
+    unsolicited: list[Unsolicited] = Field(
+        description="What was offered without being asked for; it comes after the last line."
+    )
+    totals: list[BoardTotal] = Field(
+        description="What was asked for and what became of it, by item and skill. Over all lines, "
+        "on every page, of the same instant as the page."
+    )
+    next: str | None = Field(
+        description="`cursor` of the next page; null on the last one.", examples=[None]
+    )
 
 
 class BoardQuery(BaseModel):
-    """In which form."""
+    """Which page, and in which form."""
 
     model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=200)] | None = Field(
+        default=None,
+        description="How many rows at most, lines and unsolicited help together, 1 to 200. 50 "
+        "where left out; a table as CSV is whole then.",
+        examples=[50],
+    )
+    cursor: Cursor | None = Field(
+        default=None,
+        description="`next` of the page before; leave it out for the first page.",
+        examples=["WyIwMTkzNWY4ZS0wYzVhLTdiM2QtOWU0ZC02ZjFhMmIzYzRkNWUiLDFd"],
+    )
+    include_cancelled: bool = Field(
+        default=False,
+        description="With the lines of cancelled requests. Nothing was ever accepted of them.",
+        examples=[False],
+    )
 
     format: Literal["json", "csv"] | None = Field(
         default=None,
@@ -119,17 +166,46 @@ async def get_board(
     tx: ReadTx,
     query: Annotated[BoardQuery, Query()],
 ) -> Response:
-    """Per line and society: asked, offered, accepted, dispatched, received, lost; and how old."""
-    doc = await actions.show(tx, id)
+    """Per line and society: asked, offered, accepted, dispatched, received, lost; and how old.
+
+    In pages, as every list; `totals` tells the whole on each of them. What was cancelled is left
+    out unless it is asked for.
+    """
     accepts = request.headers.get("accept", "")
-    if query.format == "csv" or (query.format is None and accepts.startswith("text/csv")):
-        table = actions.as_csv(doc)
-        headers = {
-            "ETag": etag(table),
+    table = query.format == "csv" or (query.format is None and accepts.startswith("text/csv"))
+    whole = table and query.limit is None and query.cursor is None
+    limit = actions.EVERYTHING if whole else query.limit or _USUAL
+    doc, last = await actions.show(tx, id, _place(query.cursor), limit, query.include_cancelled)
+    following = None if last is None else _cursor(last)
+    headers = {"Vary": "Accept"} | following_link(request, following)
+    if table:
+        # In a thread: a table of thousands of rows must not keep every other call waiting.
+        text = await asyncio.to_thread(actions.as_csv, doc)
+        headers |= {
+            "ETag": etag(text),
             "Content-Disposition": f'attachment; filename="board-{id}.csv"',
-            "Vary": "Accept",
         }
-        return Response(table, media_type="text/csv; charset=utf-8", headers=headers)
-    response = single(doc)
-    response.headers["Vary"] = "Accept"
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+    response = single(f'{doc[:-1]},"next":{json.dumps(following)}}}')
+    response.headers.update(headers)
     return response
+
+
+def _cursor(place: actions.Place) -> str:
+    if place.request is not None:
+        return write_cursor(place.request, place.position)
+    return write_cursor(place.key)
+
+
+def _place(cursor: str | None) -> actions.Place:
+    """The place behind a cursor: of a line it has two parts, else one."""
+    if cursor is None:
+        return actions.BEGINNING
+    try:
+        line = read_cursor(cursor, UUID, int)
+    except AppError:
+        key = read_cursor(cursor, str)
+        assert key is not None
+        return actions.Place(key=key[0])
+    assert line is not None
+    return actions.Place(line[0], line[1])

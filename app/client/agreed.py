@@ -84,6 +84,24 @@ class Unsolicited(TypedDict):
     unit: str
 
 
+class BoardTotal(TypedDict):
+    """The sum over all lines that ask for the same, whichever page they are on."""
+
+    offered: int
+    accepted: int
+    dispatched: int
+    received: int
+    damaged: int
+    lost: int
+    kind: Literal["stock", "volunteers"]
+    item: str | None
+    skill: str | None
+    unit: str
+    lines: int
+    requested: int
+    outstanding: int
+
+
 class Board(TypedDict):
     """The mobilisation table of an emergency: one set of figures for everybody."""
 
@@ -94,6 +112,8 @@ class Board(TypedDict):
     as_of: str
     lines: list[BoardLine]
     unsolicited: list[Unsolicited]
+    totals: list[BoardTotal]
+    next: str | None
 
 
 class Checkpoint(TypedDict):

@@ -1,7 +1,7 @@
 """The network: members, systems and keys, the catalogue, and what all societies have."""
 
 from collections.abc import AsyncGenerator
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from app.client.agreed import Board
@@ -152,14 +152,32 @@ class Network(Caller):
         """One pool as everybody sees it."""
         return cast(PoolShown, await self.get(f"/v1/volunteers/{_part(pool)}"))
 
-    async def board(self, emergency: str) -> Board:
-        """The mobilisation table of an emergency."""
-        return cast(Board, await self.get(f"/v1/emergencies/{_part(emergency)}/board"))
+    async def board(self, emergency: str, *, include_cancelled: bool = False) -> Board:
+        """The mobilisation table of an emergency, all pages of it in one.
 
-    async def board_csv(self, emergency: str) -> str:
-        """The mobilisation table as CSV with HXL tags."""
+        Head, totals and `as_of` are those of the last page, the newest.
+        """
         path = f"/v1/emergencies/{_part(emergency)}/board"
-        return (await self.call("GET", path, query={"format": "csv"})).text
+        wanted: dict[str, Any] = {"limit": 200}
+        if include_cancelled:
+            wanted["include_cancelled"] = "true"
+        lines, unsolicited = [], []
+        while True:
+            page = cast(Board, await self.get(path, **wanted))
+            lines += page["lines"]
+            unsolicited += page["unsolicited"]
+            if page["next"] is None:
+                page["lines"], page["unsolicited"] = lines, unsolicited
+                return page
+            wanted["cursor"] = page["next"]
+
+    async def board_csv(self, emergency: str, *, include_cancelled: bool = False) -> str:
+        """The mobilisation table as CSV with HXL tags, whole."""
+        path = f"/v1/emergencies/{_part(emergency)}/board"
+        wanted = {"format": "csv"}
+        if include_cancelled:
+            wanted["include_cancelled"] = "true"
+        return (await self.call("GET", path, query=wanted)).text
 
 
 def _part(value: str) -> str:

@@ -220,6 +220,14 @@ class Comparison(TypedDict):
     supposed: Compared
 
 
+class NotPlanned(TypedDict):
+    """What a society has beyond its share of what a plan takes."""
+
+    society: str
+    lines: int
+    lots: int
+
+
 class Plan(TypedDict):
     """A plan. Nothing of it is reserved."""
 
@@ -232,6 +240,7 @@ class Plan(TypedDict):
     societies: list[Total]
     offers: list[ReadyOffer]
     nearest_first: Compared
+    not_planned: list[NotPlanned]
     compared: NotRequired[Comparison | None]
 
 
@@ -295,6 +304,7 @@ class Preparedness(TypedDict):
     covered_after_hours: float | None
     covered_in_time: bool
     needs: list[CoveredNeed]
+    not_planned: list[NotPlanned]
 
 
 class ScreeningLine(TypedDict):

@@ -10,8 +10,10 @@ from app.exercise.telling import Json, on_the_way
 
 async def reckon(stage: Stage) -> Json:
     """The board, once everything on it is what the story did; raises Unexpected otherwise."""
-    path = f"/v1/emergencies/{stage.emergency['id']}/board"
-    boards = [await stage.systems[society].get(path) for society in facts.SOCIETIES]
+    emergency = stage.emergency["id"]
+    boards: list[Json] = [
+        dict(await stage.systems[society].board(emergency)) for society in facts.SOCIETIES
+    ]
     board = boards[0]
     expect(
         all(_undated(other) == _undated(board) for other in boards),

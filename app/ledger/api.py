@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app import json_text, specimens
 from app.access.guard import Reader
@@ -20,6 +21,7 @@ from app.db import ReadTx
 from app.errors import AppError, invalid
 from app.fields import Id, Shown
 from app.ledger import actions, events, rules, schemas, streaming
+from app.limits import Limits
 from app.pages import Page, PageQuery, listing, page, read_cursor, single, write_cursor
 from app.problems import answers
 
@@ -208,6 +210,13 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
+    opened: AbstractContextManager[None] = nullcontext()
+    """Counts it while it is open; 429 where the society listens too often already."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.opened:
+            await super().__call__(scope, receive, send)
+
     async def stream_response(self, send: Send) -> None:
         """Send what comes; give the listener up where it does not take it.
 
@@ -264,8 +273,11 @@ async def stream_events(
     if after is None:
         after, _ = await actions.chain_head(tx)
     filters = _filters(query)
+    limits: Limits = request.app.state.limits
     # Proxies must not keep back what is meant to arrive at once.
-    return EventStream(_sent(request, filters, after), headers={"X-Accel-Buffering": "no"})
+    stream = EventStream(_sent(request, filters, after), headers={"X-Accel-Buffering": "no"})
+    stream.opened = limits.streams.one(caller.society)
+    return stream
 
 
 async def _sent(request: Request, filters: rules.Filters, after: int) -> AsyncIterator[bytes]:

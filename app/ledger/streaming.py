@@ -16,6 +16,7 @@ from app.db import Database
 from app.ledger import store
 from app.ledger.listening import Listening
 from app.ledger.rules import Filters
+from app.shares import Callers
 
 _PAGE = 200
 _WINDOW = 2000
@@ -109,6 +110,7 @@ class Stream:
     """The window of one process, and how readers follow the ledger through it."""
 
     database: Database
+    callers: Callers
     listening: Listening
     _window: deque[Sealed] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _filling: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -150,7 +152,8 @@ class Stream:
             return told, page[-1].seq
         # Taken before the look: up to there, what is not found is not wanted.
         known = self.listening.seq
-        async with self.database.reading() as connection:
+        # In the society's turn: all its listeners that catch up must not hold up everything else.
+        async with self.callers.of(reader.society).reading() as connection:
             rows, reach = await store.told(
                 connection,
                 society=reader.society,

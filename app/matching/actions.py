@@ -13,11 +13,12 @@ from app.access import actions as access
 from app.access.actions import Caller
 from app.access.rules import TAKES_PART
 from app.catalogue import actions as catalogue
-from app.db import Database, together
+from app.db import together
 from app.emergencies import actions as emergencies
 from app.errors import AppError, invalid, missing, unknown, wrong_state
 from app.matching import store
 from app.matching.hosting import Thinking
+from app.shares import Connections
 from app.stock import reserving as stock
 from app.transport import actions as transport
 from app.transport.rules import Hub, Leg
@@ -25,6 +26,7 @@ from app.volunteers import actions as volunteers
 
 MOST_LINES = 10_000
 MOST_LOTS = 200_000
+"""What a plan takes. Of more, each society has its share planned (docs/decisions/0042)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Asking:
 
 
 async def match(
-    database: Database, thinking: Thinking, caller: Caller, request: UUID, asking: Asking
+    database: Connections, thinking: Thinking, caller: Caller, request: UUID, asking: Asking
 ) -> str:
     """The plan for one request, for its requester and the secretariat."""
     async with database.snapshot() as tx:
@@ -56,7 +58,7 @@ async def match(
 
 
 async def plan(
-    database: Database, thinking: Thinking, caller: Caller, emergency: UUID, asking: Asking
+    database: Connections, thinking: Thinking, caller: Caller, emergency: UUID, asking: Asking
 ) -> str:
     """The plan for all open requests of an emergency.
 
@@ -111,13 +113,22 @@ async def gather(
     """Everything that a plan for the chosen requests is made from, as JSON."""
     values = chosen | _eyes(caller)
     values |= {"now": asking.at or clock.now(), "items": _supposed_items(asking)}
-    count, lines = await store.lines(tx, values)
-    if count > MOST_LINES:
-        raise _too_large(f"{count} lines are asked for; a plan takes {MOST_LINES} at most.")
-    count, lots = await store.lots(tx, values)
-    if count > MOST_LOTS:
-        raise _too_large(f"{count} lots could serve; a plan takes {MOST_LOTS} at most.")
-    return {"lines": lines, "lots": lots} | await _world(tx, values)
+    lines = await store.lines(tx, values, MOST_LINES)
+    lots = await store.lots(tx, values, MOST_LOTS)
+    return (
+        {"lines": lines.text, "lots": lots.text}
+        | _left_out(lines.left_out, lots.left_out)
+        | await _world(tx, values)
+    )
+
+
+def _left_out(lines: Mapping[str, int], lots: Mapping[str, int]) -> dict[str, str]:
+    """What is beyond a society's share: one that asks for thousands must not end all planning."""
+    told = [
+        {"society": society, "lines": lines.get(society, 0), "lots": lots.get(society, 0)}
+        for society in sorted({*lines, *lots})
+    ]
+    return {"not_planned": json_text.dump(told).decode()}
 
 
 def _eyes(caller: Caller) -> dict[str, Any]:
@@ -148,10 +159,6 @@ def _leg(leg: Leg) -> list[Any]:
     ]  # fmt: skip
 
 
-def _too_large(detail: str) -> AppError:
-    return AppError("plan_too_large", f"{detail} Name fewer `requests`.")
-
-
 async def _think(
     thinking: Thinking,
     caller: Caller,
@@ -168,7 +175,8 @@ async def _think(
         "secretariat": caller.is_secretariat,
         "only_for": only,
     } | more
-    thought = await thinking.answer(written(head, parts), asking.options["time_limit"])
+    question, seconds = written(head, parts), asking.options["time_limit"]
+    thought = await thinking.answer(question, seconds, caller.society)
     return thought.document.decode()
 
 
@@ -180,7 +188,11 @@ def written(head: Mapping[str, Any], parts: Mapping[str, str]) -> bytes:
 
 
 async def prepare(
-    database: Database, thinking: Thinking, caller: Caller, scenario: dict[str, Any], asking: Asking
+    database: Connections,
+    thinking: Thinking,
+    caller: Caller,
+    scenario: dict[str, Any],
+    asking: Asking,
 ) -> str:
     """How soon the network's present stock covers a scenario, as far as the caller may see it."""
     async with database.snapshot() as tx:
@@ -189,10 +201,9 @@ async def prepare(
                 raise unknown(f"/needs/{n}/item", "item")
         values = _eyes(caller) | {"only": [], "now": asking.at or clock.now()}
         values["items"] = scenario.pop("items")
-        count, lots = await store.lots(tx, values)
-        if count > MOST_LOTS:
-            raise _too_large(f"{count} lots could serve; a plan takes {MOST_LOTS} at most.")
-        parts = {"lines": "[]", "lots": lots} | await _world(tx, values)
+        lots = await store.lots(tx, values, MOST_LOTS)
+        parts = {"lines": "[]", "lots": lots.text} | _left_out({}, lots.left_out)
+        parts |= await _world(tx, values)
     return await _think(
         thinking, caller, asking, parts, None, kind="preparedness", scenario=scenario
     )
@@ -208,7 +219,7 @@ class Unasked:
     pools: Sequence[tuple[UUID, int]]
 
 
-async def screen(database: Database, caller: Caller, offer: Unasked) -> dict[str, Any]:
+async def screen(database: Connections, caller: Caller, offer: Unasked) -> dict[str, Any]:
     """Whether an open line of the receiving society needs what is offered; what it needs."""
     async with database.snapshot() as tx:
         return await _screened(tx, caller, offer)

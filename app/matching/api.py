@@ -8,7 +8,6 @@ from fastapi.responses import Response
 from app import json_text
 from app.access.guard import Provider, Reader
 from app.calls import Question
-from app.db import Snapshots
 from app.emergencies.api import EmergencyId
 from app.fields import Instant
 from app.matching import actions, preparing
@@ -18,6 +17,7 @@ from app.matching.shown import Plan, Preparedness, Screening
 from app.pages import single
 from app.problems import answers
 from app.requests.schemas import RequestId
+from app.shares import Snapshots
 
 router = APIRouter(prefix="/v1", tags=["Matching"], route_class=Question)
 
@@ -39,9 +39,7 @@ Limit = Annotated[Seconds, Query(description="Seconds to search.", examples=[10]
     "/requests/{id}/matches",
     summary="Plan for a request",
     response_model=Plan,
-    responses=answers(
-        "not_found", "role_forbidden", "wrong_state", "plan_too_large", "plan_failed"
-    ),
+    responses=answers("not_found", "role_forbidden", "wrong_state", "plan_failed"),
 )
 async def get_matches(
     id: RequestId,
@@ -65,9 +63,7 @@ async def get_matches(
     "/emergencies/{id}/plan",
     summary="Plan for an emergency",
     response_model=Plan,
-    responses=answers(
-        "not_found", "role_forbidden", "unknown_reference", "plan_too_large", "plan_failed"
-    ),
+    responses=answers("not_found", "role_forbidden", "unknown_reference", "plan_failed"),
 )
 async def plan_emergency(
     id: EmergencyId, body: PlanInput, caller: Reader, database: Snapshots, thinking: Thinker
@@ -88,7 +84,7 @@ async def plan_emergency(
     "/preparedness",
     summary="Try a scenario",
     response_model=Preparedness,
-    responses=answers("unknown_reference", "plan_too_large", "plan_failed"),
+    responses=answers("unknown_reference", "plan_failed"),
 )
 async def try_scenario(
     body: ScenarioInput, caller: Reader, database: Snapshots, thinking: Thinker

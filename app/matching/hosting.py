@@ -1,24 +1,34 @@
-"""The processes that think, as the service holds them: few, bounded, never on its event loop."""
+"""The processes that think, as the service holds them: few, bounded, never on its event loop.
+
+Whose question is next goes round between the societies: one that asks often waits behind itself. A
+plan that could still be made better ends with the best so far where others wait for long.
+"""
 
 import asyncio
 import contextlib
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import structlog
 
 from app.config import Settings
 from app.errors import AppError
+from app.turns import QueueFull, Turns
 
 log = structlog.get_logger()
 
 _GRACE = 15.0
 """Seconds beyond the solver's limit for reading the question and writing the answer."""
-_PATIENCE = 3.0
-"""Seconds that a question waits for its turn."""
+_TURN = 10.0
+"""Seconds after which the best so far is the answer, where another society waits."""
+_LOOK = 0.25
+_QUEUE = 20
+"""How many questions of one society may wait."""
 _BUSY = {"Retry-After": "5"}
 _PASSED = frozenset(
     {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TMPDIR"}
@@ -42,34 +52,43 @@ class Thinking:
         settings: Settings,
         program: tuple[str, ...] = ("-m", "app.matching.worker"),
         grace: float = _GRACE,
-        patience: float = _PATIENCE,
+        turn: float = _TURN,
     ) -> None:
-        self._grace, self._patience = grace, patience
-        self._turns = asyncio.Semaphore(settings.plans_at_once)
+        self._grace, self._patience, self._turn = grace, settings.plan_wait, turn
+        self.turns = Turns(
+            settings.plans_at_once,
+            _QUEUE if settings.limits else 1 << 30,
+            fair=settings.limits,
+        )
         self._memory = settings.plan_memory
         self._program = program
         self._ready: list[asyncio.subprocess.Process] = []
         self.begun = asyncio.Event()
         """Set when the first question has its process."""
 
-    async def answer(self, question: bytes, seconds: float) -> Thought:
+    async def answer(self, question: bytes, seconds: float, society: str) -> Thought:
         """Think; the best answer that came within the time. Raises 503 where there is none."""
         try:
-            await asyncio.wait_for(self._turns.acquire(), self._patience)
+            await self.turns.wait(society, self._patience)
         except TimeoutError:
-            raise AppError("busy", "Other plans are being made.", headers=_BUSY) from None
+            raise AppError("busy", "Plans of others are being made.", headers=_BUSY) from None
+        except QueueFull:
+            raise AppError(
+                "rate_limited", "Too many plans of your society wait already.", headers=_BUSY
+            ) from None
         try:
-            best = await self._ask(question, seconds)
+            best = await self._ask(question, seconds, society)
         finally:
-            self._turns.release()
+            self.turns.give_back(society)
         if best is None:
             raise AppError("plan_failed", "No plan was found within the limits.", headers=_BUSY)
         return best
 
-    async def _ask(self, question: bytes, seconds: float) -> Thought | None:
+    async def _ask(self, question: bytes, seconds: float, society: str) -> Thought | None:
         process = await self._take()
         best: Thought | None = None
         ended = False
+        began = monotonic()
         try:
             async with asyncio.timeout(seconds + self._grace):
                 assert process.stdin is not None
@@ -77,8 +96,12 @@ class Thinking:
                 process.stdin.write(len(question).to_bytes(8, "big") + question)
                 await process.stdin.drain()
                 while not ended:
-                    size = int.from_bytes(await process.stdout.readexactly(8), "big")
-                    body = await process.stdout.readexactly(size)
+                    head = await self._soon(process.stdout.readexactly(8))
+                    if head is None:
+                        if best and self._is_over(began, society):
+                            return best
+                        continue
+                    body = await process.stdout.readexactly(int.from_bytes(head, "big"))
                     kind, told = body[:1], body[1:]
                     ended = kind == b"e"
                     if kind == b"x":
@@ -94,6 +117,18 @@ class Thinking:
             else:
                 await _end(process)
         return best
+
+    @staticmethod
+    async def _soon(reading: Coroutine[Any, Any, bytes]) -> bytes | None:
+        """What is read within a moment; otherwise None, and nothing is taken from the pipe."""
+        try:
+            async with asyncio.timeout(_LOOK):
+                return await reading
+        except TimeoutError:
+            return None
+
+    def _is_over(self, began: float, society: str) -> bool:
+        return monotonic() - began > self._turn and self.turns.others_wait(society)
 
     async def _take(self) -> asyncio.subprocess.Process:
         process = None

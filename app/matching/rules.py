@@ -4,7 +4,7 @@ Times are hours from the instant of the plan, days are counted from its day; qua
 numbers of base units, people are whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -123,3 +123,18 @@ def instants(people: People, windows: Sequence[tuple[float, float]]) -> list[flo
     starts = {start for start, _ in windows}
     starts |= {p.start for p in people.promised if any(s < p.start < e for s, e in windows)}
     return sorted(starts)
+
+
+def fair_share(counts: Iterable[int], most: int) -> int:
+    """The largest number such that, with no more than that of each, no more than `most` remain.
+
+    Who has less than others keeps all of it: only what is beyond everybody's share is left out.
+    """
+    left, share = most, 0
+    rising = sorted(counts)
+    for n, count in enumerate(rising):
+        share = left // (len(rising) - n)
+        if count > share:
+            return share
+        left -= count
+    return max(rising, default=0)

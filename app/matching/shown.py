@@ -186,6 +186,25 @@ class Comparison(Shown):
     supposed: Compared = Field(description="With them.")
 
 
+class NotPlanned(Shown):
+    """What a society has beyond its share of what a plan takes."""
+
+    society: str = Field(description="Who.", examples=["KAZ"])
+    lines: int = Field(
+        description="How many of its open lines are left out, the least urgent.", examples=[500]
+    )
+    lots: int = Field(
+        description="How many of its lots are left out, those with the least in them.",
+        examples=[0],
+    )
+
+
+_NOT_PLANNED = (
+    "Where more is asked for or published than a plan takes (10,000 lines, 200,000 lots), each "
+    "society has its share planned; this is left out. Plan it by itself: name its `requests`."
+)
+
+
 class Plan(Shown):
     """A plan. Nothing of it is reserved."""
 
@@ -202,6 +221,7 @@ class Plan(Shown):
     nearest_first: Compared = Field(
         description="What it would be if each line in turn took the nearest: the plan's baseline."
     )
+    not_planned: list[NotPlanned] = Field(description=_NOT_PLANNED, examples=[[]])
     compared: Comparison | None = Field(
         default=None, description="Where something was supposed: before and after."
     )
@@ -242,6 +262,7 @@ class Preparedness(Shown):
     )
     covered_in_time: bool = Field(description="Whether nothing is missing.", examples=[False])
     needs: list[CoveredNeed] = Field(description="Need by need.")
+    not_planned: list[NotPlanned] = Field(description=_NOT_PLANNED, examples=[[]])
 
 
 class ScreenedLine(Shown):

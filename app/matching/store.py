@@ -8,11 +8,15 @@ is reckoned with and not shown can be read from what is shown, such as from what
 own request.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.matching.rules import fair_share
 
 _HEAD = text("SELECT society, emergency, status FROM requests WHERE id = :request")
 
@@ -41,7 +45,8 @@ r.status = 'open' AND (CAST(:request AS uuid) IS NULL OR r.id = :request)
     AND (CAST(:only AS uuid[]) IS NULL OR r.id = ANY(CAST(:only AS uuid[])))
 """
 
-_LINES = text(f"""
+# So many are looked at: one more than a plan takes tells that there are too many.
+_LINES = """
 SELECT count(*), coalesce(json_agg(json_build_object(
     'line', l.id, 'request', r.id, 'society', r.society, 'title', r.title,
     'priority', r.priority, 'needed_by', r.needed_by,
@@ -53,8 +58,22 @@ SELECT count(*), coalesce(json_agg(json_build_object(
     'proposed', (SELECT coalesce(sum(p.offered - p.accepted), 0)::bigint FROM pledges p
                  WHERE p.line = l.id))
     ORDER BY r.id, l.position), '[]')::text
-FROM requests r JOIN request_lines l ON l.request = r.id WHERE {_CHOSEN}
-""")
+FROM ({some}) c JOIN request_lines l ON l.id = c.line JOIN requests r ON r.id = l.request
+"""
+_OF_LINES = f"FROM requests r JOIN request_lines l ON l.request = r.id WHERE {_CHOSEN}"
+_ALL_LINES = text(_LINES.format(some=f"SELECT l.id AS line {_OF_LINES} LIMIT :most + 1"))
+# Of each society the most urgent ones.
+_FAIR_LINES = text(
+    _LINES.format(
+        some=f"""
+    SELECT f.line FROM (SELECT l.id AS line, row_number() OVER (
+        PARTITION BY r.society ORDER BY
+        array_position(ARRAY['critical', 'high', 'normal'], r.priority), r.needed_by, r.id,
+        l.position) AS n {_OF_LINES}) f
+    WHERE f.n <= :share"""
+    )
+)
+_LINES_BY_SOCIETY = text(f"SELECT r.society, count(*) {_OF_LINES} GROUP BY r.society")
 
 _WANTED = """
 wanted AS (
@@ -75,9 +94,22 @@ _LOTS = f"""
 SELECT count(*), coalesce(json_agg(json_build_array(
     x.id, x.society, x.item, x.site, greatest(0, x.quantity - x.keep_back - x.reserved),
     x.expires_on, {_SEEN_BY}) ORDER BY x.id), '[]')::text
-FROM lots x
-WHERE NOT x.withdrawn AND x.item IN (SELECT item FROM items_wanted) AND {_VISIBLE}
+FROM ({{some}}) x
 """
+_OF_LOTS = (
+    "FROM lots x WHERE NOT x.withdrawn AND x.item IN (SELECT item FROM items_wanted) "
+    f"AND {_VISIBLE}"
+)
+_FEW_LOTS = _LOTS.format(some=f"SELECT x.* {_OF_LOTS} LIMIT :most + 1")
+# Of each society those with the most in them.
+_FAIR_LOTS = _LOTS.format(
+    some=f"""
+    SELECT f.* FROM (SELECT x.*, row_number() OVER (
+        PARTITION BY x.society ORDER BY x.quantity - x.keep_back - x.reserved DESC, x.id) AS n
+        {_OF_LOTS}) f
+    WHERE f.n <= :share"""
+)
+_LOTS_BY_SOCIETY = f"SELECT x.society, count(*) {_OF_LOTS} GROUP BY x.society"
 
 _POOLS = f"""
 SELECT coalesce(json_agg(json_build_array(
@@ -116,20 +148,41 @@ def _among(statement: str) -> Any:
     return text(f"WITH {_WANTED.format(chosen=_CHOSEN)} {statement}")
 
 
-_LOTS_AMONG, _POOLS_AMONG = _among(_LOTS), _among(_POOLS)
+_LOTS_AMONG, _FAIR_LOTS_AMONG = _among(_FEW_LOTS), _among(_FAIR_LOTS)
+_LOTS_COUNTED, _POOLS_AMONG = _among(_LOTS_BY_SOCIETY), _among(_POOLS)
 _ITEMS_AMONG, _SITES_AMONG = _among(_ITEMS), _among(_SITES)
 
 
-async def lines(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
-    """How many lines the chosen open requests have, and the lines."""
-    row = (await tx.execute(_LINES, _only(chosen, "request", "emergency", "only"))).one()
-    return int(row[0]), str(row[1])
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Rows as JSON text; of each society no more than its share, and how many were left out."""
+
+    text: str
+    left_out: Mapping[str, int]
 
 
-async def lots(tx: AsyncConnection, chosen: dict[str, Any]) -> tuple[int, str]:
-    """How many lots of what could serve these lines the caller may see, and the lots."""
-    row = (await tx.execute(_LOTS_AMONG, _only(chosen, *_ALL, "me", "secretariat"))).one()
-    return int(row[0]), str(row[1])
+async def lines(tx: AsyncConnection, chosen: dict[str, Any], most: int) -> Some:
+    """The lines of the chosen open requests."""
+    values = _only(chosen, "request", "emergency", "only")
+    return await _some(tx, values, most, _ALL_LINES, _LINES_BY_SOCIETY, _FAIR_LINES)
+
+
+async def lots(tx: AsyncConnection, chosen: dict[str, Any], most: int) -> Some:
+    """The lots of what could serve these lines, of those that the caller may see."""
+    values = _only(chosen, *_ALL, "me", "secretariat")
+    return await _some(tx, values, most, _LOTS_AMONG, _LOTS_COUNTED, _FAIR_LOTS_AMONG)
+
+
+async def _some(
+    tx: AsyncConnection, values: dict[str, Any], most: int, every: Any, counted: Any, fair: Any
+) -> Some:
+    count, found = (await tx.execute(every, values | {"most": most})).one()
+    if count <= most:
+        return Some(str(found), {})
+    counts: dict[str, int] = {row[0]: row[1] for row in await tx.execute(counted, values)}
+    share = fair_share(counts.values(), most)
+    _, found = (await tx.execute(fair, values | {"share": share})).one()
+    return Some(str(found), {s: n - share for s, n in sorted(counts.items()) if n > share})
 
 
 _ALL = ("request", "emergency", "only", "items")

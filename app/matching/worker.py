@@ -62,21 +62,27 @@ def answer(question: bytes, out: BinaryIO) -> None:
     """Answer one question."""
     data = json.loads(question)
     if data["kind"] == "preparedness":
-        _write(out, preparing.answer(asking.read(data), data["scenario"]), True)
+        document = preparing.answer(asking.read(data), data["scenario"])
+        _write(out, document | {"not_planned": data["not_planned"]}, True)
         return
     secretariat, only = data["secretariat"], data["only_for"]
-    limit = data["options"]["time_limit"]
+    limit, left_out = data["options"]["time_limit"], data.get("not_planned", [])
     supposed = data.get("what_if")
     if supposed:
-        before = _planned(asking.read(data), limit / 2, secretariat, only, None)
-        after = _planned(asking.read(data, supposed), limit / 2, secretariat, only, None)
+        before = _planned(asking.read(data), limit / 2, secretariat, only, left_out, None)
+        after = _planned(asking.read(data, supposed), limit / 2, secretariat, only, left_out, None)
         _write(out, after | {"compared": answering.compare(before, after)}, True)
         return
-    _write(out, _planned(asking.read(data), limit, secretariat, only, out), True)
+    _write(out, _planned(asking.read(data), limit, secretariat, only, left_out, out), True)
 
 
 def _planned(
-    asked: asking.Asked, seconds: float, secretariat: bool, only: str | None, out: BinaryIO | None
+    asked: asking.Asked,
+    seconds: float,
+    secretariat: bool,
+    only: str | None,
+    left_out: list[answering.Json],
+    out: BinaryIO | None,
 ) -> answering.Json:
     found = candidates.find(asked)
     nearest: list[answering.Json] = []
@@ -85,7 +91,7 @@ def _planned(
         document = answering.answer(asked, found, better, secretariat, only)
         if not nearest:
             nearest.append(answering.figures(document))
-        return document | {"nearest_first": nearest[0]}
+        return document | {"nearest_first": nearest[0], "not_planned": left_out}
 
     def told(better: Plan) -> None:
         document = shown(better)

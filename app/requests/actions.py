@@ -19,6 +19,11 @@ from app.requests import store
 
 Moves = list[tuple[str, str, int]]
 
+MOST_LINES = 500
+"""Of one request."""
+MOST_OPEN_LINES = 2_000
+"""Of one society's open requests in one emergency: more could not be planned with the others'."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -97,6 +102,7 @@ async def open_request(tx: AsyncConnection, caller: Caller, new: NewRequest) -> 
         },
     )
     await store.add_lines(tx, lines)
+    await _bound(tx, new.emergency, caller.society)
     await record(
         tx,
         caller.actor,
@@ -120,6 +126,16 @@ async def open_request(tx: AsyncConnection, caller: Caller, new: NewRequest) -> 
         ),
     )
     return request, await show(tx, request)
+
+
+async def _bound(tx: AsyncConnection, emergency: UUID, society: str) -> None:
+    """409 where a society now asks for more lines than one may: the others have to plan with it."""
+    if await store.open_lines(tx, emergency, society) > MOST_OPEN_LINES:
+        raise AppError(
+            "limit_reached",
+            f"A society has at most {MOST_OPEN_LINES} lines open in one emergency. Close what is "
+            "served, or ask for more in fewer lines.",
+        )
 
 
 def _asked(line: UUID, by: int) -> tuple[str, str, int]:
@@ -245,8 +261,14 @@ async def change(
         await _line(tx, request, len(existing) + n, line, f"/add_lines/{n}")
         for n, line in enumerate(added)
     ]
+    if len(existing) + len(lines) > MOST_LINES:
+        raise AppError(
+            "limit_reached",
+            f"A request has at most {MOST_LINES} lines: open another one for the rest.",
+        )
     if lines:
         await store.add_lines(tx, lines)
+        await _bound(tx, row.emergency, row.society)
         moves.extend(_asked(line["id"], line["requested"]) for line in lines)
     if changed or resized or lines:
         await store.change(tx, {**present, **changed, "id": request, "now": clock.now()})

@@ -58,7 +58,9 @@ def _place(destination: DestinationInput) -> actions.Destination:
     status_code=201,
     summary="Ask for help",
     response_model=Request,
-    responses=answers("role_forbidden", "unknown_reference", "wrong_state", "already_exists"),
+    responses=answers(
+        "role_forbidden", "unknown_reference", "wrong_state", "already_exists", "limit_reached"
+    ),
 )
 async def open_request(body: RequestInput, caller: Requester, tx: Tx) -> Response:
     """Open a request for goods, people, or both. Every society sees it."""
@@ -123,6 +125,7 @@ async def get_request(id: RequestId, caller: Reader, tx: ReadTx) -> Response:
         "unknown_reference",
         "wrong_state",
         "below_accepted",
+        "limit_reached",
         "precondition_failed",
     ),
 )

@@ -18,6 +18,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -242,6 +244,23 @@ FROM request_lines WHERE request = :request ORDER BY position
 async def list_lines(tx: AsyncConnection, request: UUID) -> list[Row[Any]]:
     """The lines of a request in their order."""
     return list((await tx.execute(_LINES, {"request": request})).all())
+
+
+async def open_lines(tx: AsyncConnection, emergency: UUID, society: str) -> int:
+    """How many lines a society's open requests in an emergency have, those that this transaction
+    added among them. No other call of the society adds any until it ends."""
+    name = f"lines of {society} in {emergency}"
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    counted = (
+        select(func.count())
+        .select_from(lines.join(requests, requests.c.id == lines.c.request))
+        .where(
+            requests.c.emergency == emergency,
+            requests.c.society == society,
+            requests.c.status == "open",
+        )
+    )
+    return int((await tx.execute(counted)).scalar_one())
 
 
 _END = text("""

@@ -16,6 +16,7 @@ from app.deployments import manifests
 from app.errors import AppError
 from app.offers import actions as offers
 from app.service import metrics
+from app.shares import Callers
 from app.webhooks import actions as webhooks
 
 log = structlog.get_logger()
@@ -96,10 +97,10 @@ class _Stuck:
         metrics.STUCK_SECONDS.labels(self._chore).set(age)
 
 
-async def count_pool(database: Database) -> None:
+async def count_pool(database: Database, callers: Callers) -> None:
     """Keep the figures of this process's pool fresh, whichever worker tells them."""
     while True:
-        metrics.count_pool(database)
+        metrics.count_pool(database, callers)
         await asyncio.sleep(1)
 
 

@@ -168,6 +168,7 @@ def _headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-request-id", request_id.encode()), *_ALWAYS]
     if scope["path"].startswith("/v1/"):
         headers.append(_PRIVATE)
+    headers += scope["state"].get("rate_limit", ())
     return headers
 
 

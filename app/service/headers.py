@@ -79,6 +79,20 @@ _REPLAYED: Json = {
     "schema": {"type": "string", "enum": ["true"]},
     "example": "true",
 }
+_RATE_LIMIT: Json = {
+    "RateLimit-Policy": {
+        "description": "How many calls your society may send to one worker: `q` in any `w` "
+        "seconds (draft-ietf-httpapi-ratelimit-headers). Left out where there is no limit.",
+        "schema": {"type": "string"},
+        "example": '"calls";q=2000;w=10',
+    },
+    "RateLimit": {
+        "description": "What is left of it: `r` calls; it is all of them again after `t` seconds "
+        "without a call.",
+        "schema": {"type": "string"},
+        "example": '"calls";r=1998;t=1',
+    },
+}
 _FILE_NAME: Json = {
     "description": "A name for the file.",
     "required": True,
@@ -102,6 +116,13 @@ def is_file(operation: Json) -> bool:
     return "application/x-ndjson" in operation["responses"].get("200", {}).get("content", {})
 
 
+def is_table(operation: Json) -> bool:
+    """Whether an operation answers with a page that is one object as well: the board."""
+    return is_page(operation) and "text/csv" in operation["responses"].get("200", {}).get(
+        "content", {}
+    )
+
+
 def is_object(operation: Json) -> bool:
     """Whether an operation answers with one object, which has an ETag; a stream is none."""
     answer = operation["responses"].get("200", {})
@@ -114,6 +135,8 @@ def describe(operation: Json) -> None:
     keyed = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, answer in operation["responses"].items():
         headers = answer["headers"] = {"X-Request-Id": _REQUEST_ID}
+        if ours and status != "401":
+            headers |= _RATE_LIMIT
         if (
             ours
             and status in ("200", "201", "202")
@@ -121,13 +144,13 @@ def describe(operation: Json) -> None:
         ):
             if is_page(operation):
                 headers["Link"] = _LINK
-            else:
+            if not is_page(operation) or is_table(operation):
                 headers["ETag"] = _ETAG
         if status == "304":
             headers["ETag"] = _ETAG
         if status == "201":
             headers["Location"] = dict(_LOCATION)
-        if status == "503":
+        if status in ("429", "503"):
             headers["Retry-After"] = _RETRY_AFTER | {"required": True}
         if status == "409" and keyed:
             headers["Retry-After"] = _RETRY_AFTER

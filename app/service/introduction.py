@@ -36,6 +36,10 @@ anyway.
 present state forbids it, 422 that the input does. After 503 repeat the call when `Retry-After` is
 over.
 
+**Limits.** `RateLimit-Policy` and `RateLimit` on each answer tell how many calls your society may
+send and what is left. Beyond, and where too many of your calls wait already, comes 429; repeat when
+`Retry-After` is over.
+
 **Lists** take `limit` (1 to 200) and `cursor`; `next` is the cursor of the next page, null on the
 last one.
 

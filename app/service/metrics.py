@@ -17,6 +17,7 @@ from app.db import Database
 from app.errors import AppError
 from app.ledger import actions as ledger
 from app.offers import actions as offers
+from app.shares import Callers
 from app.webhooks import actions as webhooks
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,6 +32,11 @@ POOL = Gauge(
     "komek_pool_connections",
     "Database connections of the pool, by state.",
     ["state"],
+    multiprocess_mode="livesum",
+)
+WAITING = Gauge(
+    "komek_waiting_calls",
+    "Calls that wait for their turn to get a database connection.",
     multiprocess_mode="livesum",
 )
 
@@ -51,20 +57,24 @@ STUCK_SECONDS = Gauge(
     ["chore"],
     multiprocess_mode="livemax",
 )
-_OWN = (REQUESTS, POOL, FAILURES, STUCK, STUCK_SECONDS)
+_OWN = (REQUESTS, POOL, WAITING, FAILURES, STUCK, STUCK_SECONDS)
 
 
-async def exposed(database: Database) -> bytes:
-    """What `/metrics` shows. The database's figures are asked for now; it may be out of reach."""
-    count_pool(database)
-    return _counted() + generate_latest(await _looked_up(database))
+async def exposed(database: Database, callers: Callers, own: Database) -> bytes:
+    """What `/metrics` shows. The database's figures are asked for now; it may be out of reach.
+
+    They are asked for past the callers, whose pool is what the operator wants to know about.
+    """
+    count_pool(database, callers)
+    return _counted() + generate_latest(await _looked_up(own))
 
 
-def count_pool(database: Database) -> None:
+def count_pool(database: Database, callers: Callers) -> None:
     """Note how the pool of this process is; whichever worker is asked tells of all."""
     pool: Any = database.engine.pool
     POOL.labels("in_use").set(pool.checkedout())
     POOL.labels("idle").set(pool.checkedin())
+    WAITING.set(callers.waiting())
 
 
 def _forget_the_dead(folder: Path) -> None:

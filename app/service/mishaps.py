@@ -200,8 +200,12 @@ _PLAIN: dict[str, tuple[str, Json]] = {
         },
     ),
     "manifest_erased": ("It was erased at 2027-03-10T04:00:00.000000Z.", {}),
-    "plan_too_large": (
-        "12000 lines are asked for; a plan takes 10000 at most. Name fewer `requests`.",
+    "rate_limited": (
+        "Your society sends more calls than it may; `RateLimit-Policy` tells how many.",
+        {},
+    ),
+    "limit_reached": (
+        "A society has at most 100 clients that are not revoked: revoke one first.",
         {},
     ),
     "plan_failed": ("No plan was found within the limits.", {}),
@@ -227,9 +231,18 @@ _OWN: dict[tuple[str, str], tuple[str, Json]] = {
         },
     ),
     ("delete_hub", "conflict"): ("Legs end at this hub; delete them first.", {}),
-    ("get_matches", "busy"): ("Other plans are being made.", {}),
-    ("plan_emergency", "busy"): ("Other plans are being made.", {}),
-    ("try_scenario", "busy"): ("Other plans are being made.", {}),
+    ("get_matches", "busy"): ("Plans of others are being made.", {}),
+    ("plan_emergency", "busy"): ("Plans of others are being made.", {}),
+    ("try_scenario", "busy"): ("Plans of others are being made.", {}),
+    ("open_request", "limit_reached"): (
+        "A society has at most 2000 lines open in one emergency. Close what is served, or ask for "
+        "more in fewer lines.",
+        {},
+    ),
+    ("change_request", "limit_reached"): (
+        "A request has at most 500 lines: open another one for the rest.",
+        {},
+    ),
 }
 """What an operation says in its own words."""
 _MAY = {

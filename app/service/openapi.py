@@ -99,7 +99,9 @@ def _complete(operation: Json, method: str, route: Exchange) -> None:
         parameters.append(headers.IF_MATCH)
         if method == "PUT":
             parameters.append(headers.IF_NONE_MATCH_ANY)
-    if method == "GET" and (headers.is_object(operation) or headers.is_file(operation)):
+    if method == "GET" and any(
+        kind(operation) for kind in (headers.is_object, headers.is_file, headers.is_table)
+    ):
         parameters.append(headers.IF_NONE_MATCH)
         responses["304"] = {"description": "Nothing has changed since `If-None-Match`."}
     codes = ["database_unavailable"]

@@ -59,7 +59,7 @@ async def get_readiness(request: Request) -> Response:
         raise AppError("stopping", "The service is stopping.", headers={"Retry-After": "2"})
     try:
         async with asyncio.timeout(_READY_WITHIN):
-            async with request.app.state.database.reading() as connection:
+            async with request.app.state.own.probes.reading() as connection:
                 await connection.execute(text("SELECT 1"))
     except TimeoutError:
         raise AppError(
@@ -87,7 +87,8 @@ async def get_readiness(request: Request) -> Response:
 )
 async def get_metrics(request: Request) -> Response:
     """Request durations by route template, the pool, the ledger's lag, open offers by state."""
-    body = await metrics.exposed(request.app.state.database)
+    state = request.app.state
+    body = await metrics.exposed(state.database, state.callers, state.own.chores)
     return Response(body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
