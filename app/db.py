@@ -13,14 +13,14 @@ Which of the calls gets a connection next: app/shares.py.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import MetaData, text
+from sqlalchemy import CheckConstraint, MetaData, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import (
     DBAPIError,
@@ -350,6 +350,19 @@ class Database:
         await self.engine.dispose()
 
 
+@cache
+def _constraints() -> frozenset[str]:
+    """The names of the constraints that the tables of the house have."""
+    names = set()
+    for table in metadata.tables.values():
+        names |= {str(index.name) for index in table.indexes if index.unique}
+        for constraint in table.constraints:
+            prefix = f"ck_{table.name}_" if isinstance(constraint, CheckConstraint) else ""
+            name = str(constraint.name)
+            names.add(name if name.startswith(prefix) else prefix + name)
+    return frozenset(names)
+
+
 def refusal(error: BaseException) -> BaseException:
     """What an error of the database means to the caller; the error itself where it is ours."""
     if isinstance(error, PoolTimeout):
@@ -359,6 +372,8 @@ def refusal(error: BaseException) -> BaseException:
         name = getattr(driver, "constraint_name", None)
         if name in CONSTRAINTS:
             return AppError(*CONSTRAINTS[name])
+        if name not in _constraints():
+            return error
         # No rule of ours has caught this: whoever operates the service has to hear of it.
         log.error("constraint_violated", constraint=name, kind=type(driver).__name__)
         return AppError(
