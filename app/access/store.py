@@ -26,9 +26,10 @@ from app.db import metadata
 societies = Table(
     "societies",
     metadata,
-    Column("id", Text, CheckConstraint("id ~ '^[A-Z]{3}$'", name="id"), primary_key=True),
+    Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("role", Text, nullable=False),
+    CheckConstraint("id ~ '^[A-Z]{3}$'", name="id"),
     CheckConstraint("role IN ('member', 'secretariat', 'observer')", name="role"),
 )
 
