@@ -123,6 +123,7 @@ class World:
     exchange: Exchange
     systems: dict[str, System]
     strangers: list[Stranger]
+    promised: Json
     offer: Json
     consignment: Json
     deployment: Json
@@ -220,6 +221,7 @@ async def _built(exchange: Exchange, systems: dict[str, System]) -> World:
             stranger(tkm, own, {}),
             stranger(tur, urs, {"sites": ["depot"]}),
         ],
+        theirs_lot,
         offer,
         consignment,
         deployment,
@@ -406,6 +408,15 @@ async def _publish_pool(world: World, chance: random.Random) -> str:
     return f"{system.society} published people {ref}: {body}"
 
 
+async def _recount(world: World, chance: random.Random) -> str:
+    """Also below what is promised of it, which both parties are told."""
+    count = chance.choice([10, 700, 90_000])
+    body = {"item": BLANKET, "site": "depot", "quantity": count, "visible_to": ["KGZ"]}
+    path = f"/v1/my/stock/{world.promised['ref']}"
+    done(await world.systems["AZE"].put(path, body))
+    return f"AZE counted {count} of what it promised"
+
+
 async def _withdraw(world: World, chance: random.Random) -> str:
     system = world.systems[chance.choice(["AZE", "KAZ"])]
     path = f"/v1/my/{chance.choice(['stock', 'volunteers'])}/unseen-{chance.randint(1, 6)}"
@@ -431,7 +442,7 @@ async def _keep_house(world: World, chance: random.Random) -> str:
 
 UNPUBLISHED: tuple[Act, ...] = (
     _publish_lot, _publish_lot, _publish_lot, _publish_pool, _publish_pool, _withdraw, _move_site,
-    _keep_house,
+    _recount, _keep_house,
 )  # fmt: skip
 
 
