@@ -23,7 +23,7 @@ from app.config import Settings
 from app.main import routes
 from tests.elsewhere import Exchange, exchange_of_its_own
 from tests.stage import ENDPOINT, NOWHERE
-from tests.test_matches import PLACES, SOON, item, lot, planned
+from tests.test_matches import PLACES, SOON, depot, item, lot, planned
 from tests.world import (
     AVAILABLE,
     BLANKET,
@@ -70,15 +70,22 @@ async def test_who_else_may_see_a_lot_is_told_by_no_plan_of_a_member(
     wanted: Json = {"emergency": emergency["id"], "needed_by": SOON}
     await kgz.request(goods(100, code), priority="critical", **wanted)
     await uzb.request(goods(100, code), priority="normal", **wanted)
-    site = {"site": (await lot(aze, 40, code))["site"], "item": code, "quantity": 60}
+    await lot(aze, 40, code)
+    shared: Json = {"item": code, "site": await depot(kaz), "quantity": 60}
 
     async def told(*eyes: str) -> Json:
-        await kaz.site("central")
-        body = site | {"site": "central", "visible_to": list(eyes)}
-        assert (await kaz.put("/v1/my/stock/whose", body)).is_success
+        await kaz.put("/v1/my/stock/whose", shared | {"visible_to": list(eyes)})
         return await planned(uzb, emergency)
 
-    assert await told("UZB") == await told("UZB", "KGZ")
+    assert [site["available"] for site in await _found(uzb, code)] == [40]
+    before = await told("UZB")
+    assert [site["available"] for site in await _found(uzb, code)] == [40, 60]
+    assert await told("UZB", "KGZ") == before
+
+
+async def _found(system: System, code: str) -> list[Json]:
+    found: list[Json] = done(await system.get("/v1/stock", item=code))["items"]
+    return found
 
 
 async def test_who_agrees_to_a_longer_deployment_is_not_told_how_many_its_sender_has_free(
