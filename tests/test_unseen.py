@@ -23,7 +23,7 @@ from app.config import Settings
 from app.main import routes
 from tests.elsewhere import Exchange, exchange_of_its_own
 from tests.stage import ENDPOINT, NOWHERE
-from tests.test_matches import PLACES, SOON, item, lot, planned
+from tests.test_matches import PLACES, SOON, depot, item, lot, planned
 from tests.world import (
     AVAILABLE,
     BLANKET,
@@ -70,15 +70,22 @@ async def test_who_else_may_see_a_lot_is_told_by_no_plan_of_a_member(
     wanted: Json = {"emergency": emergency["id"], "needed_by": SOON}
     await kgz.request(goods(100, code), priority="critical", **wanted)
     await uzb.request(goods(100, code), priority="normal", **wanted)
-    site = {"site": (await lot(aze, 40, code))["site"], "item": code, "quantity": 60}
+    await lot(aze, 40, code)
+    shared: Json = {"item": code, "site": await depot(kaz), "quantity": 60}
 
     async def told(*eyes: str) -> Json:
-        await kaz.site("central")
-        body = site | {"site": "central", "visible_to": list(eyes)}
-        assert (await kaz.put("/v1/my/stock/whose", body)).is_success
+        await kaz.put("/v1/my/stock/whose", shared | {"visible_to": list(eyes)})
         return await planned(uzb, emergency)
 
-    assert await told("UZB") == await told("UZB", "KGZ")
+    assert [site["available"] for site in await _found(uzb, code)] == [40]
+    before = await told("UZB")
+    assert [site["available"] for site in await _found(uzb, code)] == [40, 60]
+    assert await told("UZB", "KGZ") == before
+
+
+async def _found(system: System, code: str) -> list[Json]:
+    found: list[Json] = done(await system.get("/v1/stock", item=code))["items"]
+    return found
 
 
 async def test_who_agrees_to_a_longer_deployment_is_not_told_how_many_its_sender_has_free(
@@ -123,6 +130,7 @@ class World:
     exchange: Exchange
     systems: dict[str, System]
     strangers: list[Stranger]
+    promised: Json
     offer: Json
     consignment: Json
     deployment: Json
@@ -220,6 +228,7 @@ async def _built(exchange: Exchange, systems: dict[str, System]) -> World:
             stranger(tkm, own, {}),
             stranger(tur, urs, {"sites": ["depot"]}),
         ],
+        theirs_lot,
         offer,
         consignment,
         deployment,
@@ -406,6 +415,15 @@ async def _publish_pool(world: World, chance: random.Random) -> str:
     return f"{system.society} published people {ref}: {body}"
 
 
+async def _recount(world: World, chance: random.Random) -> str:
+    """Also below what is promised of it, which both parties are told."""
+    count = chance.choice([10, 700, 90_000])
+    body = {"item": BLANKET, "site": "depot", "quantity": count, "visible_to": ["KGZ"]}
+    path = f"/v1/my/stock/{world.promised['ref']}"
+    done(await world.systems["AZE"].put(path, body))
+    return f"AZE counted {count} of what it promised"
+
+
 async def _withdraw(world: World, chance: random.Random) -> str:
     system = world.systems[chance.choice(["AZE", "KAZ"])]
     path = f"/v1/my/{chance.choice(['stock', 'volunteers'])}/unseen-{chance.randint(1, 6)}"
@@ -431,7 +449,7 @@ async def _keep_house(world: World, chance: random.Random) -> str:
 
 UNPUBLISHED: tuple[Act, ...] = (
     _publish_lot, _publish_lot, _publish_lot, _publish_pool, _publish_pool, _withdraw, _move_site,
-    _keep_house,
+    _recount, _keep_house,
 )  # fmt: skip
 
 
