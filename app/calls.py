@@ -24,6 +24,7 @@ from app.errors import AppError, Fault, invalid
 from app.idempotency import Answer, Keeping, Overtaken
 from app.json_text import MalformedJson, load
 from app.pages import FromFile, KeptApart, etag
+from app.surplus import Surplus
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -65,9 +66,11 @@ class Exchange(APIRoute):
         permission = self.permission
         reads = bool(self.methods and self.methods <= _READS)
         has_body = self.body_field is not None
+        surplus = Surplus.of(self)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await surplus.refuse(request)
             database: Database = request.app.state.database
             if reads:
                 async with database.reading() as connection:
@@ -124,9 +127,11 @@ class Question(Exchange):
         inner: Handler = super(Exchange, self).get_route_handler()
         permission = self.permission
         has_body = self.body_field is not None
+        surplus = Surplus.of(self)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await surplus.refuse(request)
             if request.method in _READS:
                 return _unless_known(request, await inner(request))
             body = await request.body()

@@ -32,6 +32,7 @@ from app.sheets import checking, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Form, Unreadable
 from app.sheets.reports import refused
+from app.surplus import Surplus
 
 XLSX_TYPE = writing.MEDIA["xlsx"]
 MEDIA = {
@@ -76,9 +77,11 @@ class Upload(Exchange):
         permission, taking = self.permission, self.taking
         # Checking a file keeps a core busy: more at once would only slow every other call.
         gate = asyncio.Semaphore(_AT_ONCE)
+        surplus = Surplus.of(self, is_bodiless=False)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await surplus.refuse(request)
             database: Database = request.app.state.database
             kind, charset = _media(request)
             with (
