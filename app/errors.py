@@ -123,6 +123,12 @@ CODES: dict[str, Problem] = {
     "body_too_large": Problem(
         413, "The body is too large", "Send less in one call; the limit is in `detail`."
     ),
+    "head_too_large": Problem(
+        431,
+        "The head of the request is too large",
+        "Address and header fields may be 32 kB in all. Send fewer or shorter ones: a key, an "
+        "Idempotency-Key and preconditions are all that the exchange reads.",
+    ),
     "unsupported_media_type": Problem(
         415,
         "The body is of another type",
