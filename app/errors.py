@@ -4,6 +4,7 @@ A rule that refuses says so by raising AppError with a code of this registry. Er
 raised, never returned: a returned 409 would commit the transaction that it refuses.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -199,6 +200,18 @@ CODES: dict[str, Problem] = {
         "The manifest is erased",
         "Manifests are erased 30 days after the people's return.",
     ),
+    "rate_limited": Problem(
+        429,
+        "Too many calls at once",
+        "Your society has as much under way as it may at once. Nothing was changed. Repeat after "
+        "`Retry-After`.",
+    ),
+    "no_space": Problem(
+        507,
+        "No space left",
+        "The disk of the exchange is full. Nothing was changed. Repeat after `Retry-After`, and "
+        "tell the operator.",
+    ),
     "busy": Problem(
         503,
         "The exchange is busy",
@@ -313,4 +326,17 @@ def wrong_state(what: str, state: str, needed: str) -> AppError:
         "wrong_state",
         f"The {what} is {state}; this needs it to be {needed}.",
         extra={"state": state},
+    )
+
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the operating system says where a file cannot grow."""
+
+
+def no_space() -> AppError:
+    """507: nothing more can be written."""
+    return AppError(
+        "no_space",
+        "There is no space left on the disk; nothing was changed.",
+        headers={"Retry-After": "60"},
     )

@@ -19,6 +19,7 @@ from app.db import Database
 from app.deployments import actions as deploying
 from app.deployments import api as deployments
 from app.emergencies import api as emergencies
+from app.inspection import Inspection
 from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
@@ -33,7 +34,7 @@ from app.service.doorway import Doorway
 from app.stock import api as stock
 from app.stock import bulk as stock_bulk
 from app.transport import api as transport
-from app.uploads import Upload
+from app.uploads import Slots, Upload
 from app.volunteers import api as volunteers
 from app.volunteers import bulk as volunteers_bulk
 from app.webhooks import api as webhooks
@@ -77,6 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         application.state.database = database
         application.state.keyring = KeyRing(database, settings.key_cache)
         application.state.thinking = thinking = Thinking(settings)
+        application.state.inspection = inspection = Inspection(settings)
+        application.state.slots = Slots(settings.imports_at_once)
         listening = Listening(settings.database_url)
         application.state.listening = listening
         application.state.stream = Stream(database, listening)
@@ -95,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await stopping.end(tasks)
             await thinking.close()
+            inspection.close()
             await database.close()
 
     application = FastAPI(

@@ -93,6 +93,7 @@ _ALWAYS = (
     "scope_missing",
     "invalid_input",
     "busy",
+    "no_space",
     "internal_error",
 )
 _EXTRA: dict[str, dict[str, Any]] = {

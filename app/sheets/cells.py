@@ -12,6 +12,9 @@ from pydantic.fields import FieldInfo
 from app import clock
 from app.fields import said
 
+LONGEST_CELL = 4000
+"""Characters; no field takes so many."""
+
 
 class Unfit(Exception):
     """Why a cell is not acceptable; never quotes it."""
