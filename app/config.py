@@ -54,8 +54,8 @@ class Settings:
     import_limit: int = 100 * 1_048_576
     import_rows: int = 500_000
     import_timeout: float = 600.0
-    import_check: int = 120
-    imports_at_once: int = 8
+    import_check: int = 180
+    imports_at_once: int = 12
     metrics_dir: Path | None = None
     key_cache: float = 2.0
     offer_days: int = 7

@@ -27,10 +27,12 @@ from app.sheets.reports import Report
 
 log = structlog.get_logger()
 
-_MEMORY = 256 * 1024 * 1024
+MEMORY = 256 * 1024 * 1024
+"""Bytes that a file may take to be checked, beyond what the process has itself."""
 _GRACE = 30.0
 _ANSWER = 4 * 1024 * 1024
-_AT_ONCE = 2
+AT_ONCE = 2
+"""Checking keeps a core busy: more at once would only slow every other call."""
 _DIED: dict[str, Any] = {
     "report": asdict(Report()),
     "unnamed": 0,
@@ -52,8 +54,7 @@ class Inspection:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._starting = threading.Lock()
-        self.turns = asyncio.Semaphore(_AT_ONCE)
-        """Checking keeps a core busy: more at once would only slow every other call."""
+        self.turns = asyncio.Semaphore(AT_ONCE)
 
     async def inspect(self, checked: Checked, kind: str, charset: str | None) -> None:
         """Check the file; raises Unreadable, and 503 where nobody answers."""
@@ -76,7 +77,7 @@ class Inspection:
             "charset": charset,
             "most": checked.most,
             "seconds": self._seconds,
-            "memory": _MEMORY,
+            "memory": MEMORY,
         }
         ours, theirs = socket.socketpair()
         with ours, theirs:

@@ -48,7 +48,7 @@ MEDIA = {
     "application/jsonl": checking.NDJSON,
 }
 _WRITE = 1024 * 1024
-_OF_ONE = 2
+OF_ONE = 4
 _SOON = {"Retry-After": "5"}
 
 
@@ -112,10 +112,10 @@ class Slots:
     @contextmanager
     def taken(self, society: str) -> Iterator[None]:
         """Take a slot; 429 where the society has its share, 503 where there is none at all."""
-        if self._taken[society] >= _OF_ONE:
+        if self._taken[society] >= OF_ONE:
             raise AppError(
                 "rate_limited",
-                f"{_OF_ONE} files of your society are being taken already.",
+                f"{OF_ONE} files of your society are being taken already.",
                 headers=_SOON,
             )
         if self._taken.total() >= self._most:

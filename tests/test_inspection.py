@@ -26,6 +26,7 @@ from app.sheets.checking import Checked
 from app.sheets.forms import Unreadable
 from app.sheets.reports import Report
 from app.stock.bulk import LOTS
+from app.uploads import OF_ONE
 from tests.test_import_stock import HEAD, bring, counts, sent, sheet
 from tests.test_limits import a_system_of
 from tests.test_operations import eventually
@@ -135,7 +136,7 @@ async def test_a_file_that_costs_too_much_is_refused_and_the_next_one_is_taken()
 async def test_a_file_that_needs_too_much_memory_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.inspection._MEMORY", 32 << 20)
+    monkeypatch.setattr("app.inspection.MEMORY", 32 << 20)
     with inspecting() as inspection:
         with pytest.raises(Unreadable) as caught:
             await _inspected(inspection, shared("</t></si><si><t>".join(
@@ -220,7 +221,7 @@ async def stalled(system: System) -> AsyncIterator[None]:
 async def test_files_are_admitted_before_they_are_received_a_few_of_each_society(
     alone: Alone,
 ) -> None:
-    async with a_system_of(alone(imports_at_once=3)) as (service, here):
+    async with a_system_of(alone(imports_at_once=OF_ONE + 1)) as (service, here):
         slots = service.app.state.slots
 
         async def are_taken(count: int) -> None:
@@ -230,7 +231,7 @@ async def test_files_are_admitted_before_they_are_received_a_few_of_each_society
             await eventually(reached)
 
         async with contextlib.AsyncExitStack() as stack:
-            for n in range(2):
+            for n in range(OF_ONE):
                 await stack.enter_async_context(stalled(here))
                 await are_taken(n + 1)
             answer = await sent(here, sheet(f"{fresh('slot')},{BLANKET},central,5"))

@@ -184,7 +184,7 @@ _PLAIN: dict[str, tuple[str, Json]] = {
         {},
     ),
     "plan_failed": ("No plan was found within the limits.", {}),
-    "rate_limited": ("2 files of your society are being taken already.", {}),
+    "rate_limited": ("4 files of your society are being taken already.", {}),
     "no_space": ("There is no space left on the disk; nothing was changed.", {}),
     "busy": ("No database connection came free in time.", {}),
     "database_unavailable": ("The database connection failed.", {}),
