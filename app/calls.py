@@ -28,6 +28,7 @@ from app.json_text import MalformedJson, load
 from app.limits import Limits, too_many_calls
 from app.pages import FromFile, KeptApart, etag
 from app.shares import Callers, Connections
+from app.unknown_input import UnknownInput
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -69,9 +70,11 @@ class Exchange(APIRoute):
         permission = self.permission
         reads = bool(self.methods and self.methods <= _READS)
         has_body = self.body_field is not None
+        unknown_input = UnknownInput.of(self)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await unknown_input.refuse(request)
             if reads:
                 async with request.state.share.reading() as connection:
                     request.state.connection = connection
@@ -149,9 +152,11 @@ class Question(Exchange):
         inner: Handler = super(Exchange, self).get_route_handler()
         permission = self.permission
         has_body = self.body_field is not None
+        unknown_input = UnknownInput.of(self)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await unknown_input.refuse(request)
             if request.method in _READS:
                 return _unless_known(request, await _while_here(request, inner(request)))
             body = await request.body()

@@ -26,6 +26,16 @@ def _postgresql(url: str) -> str | None:
     return url
 
 
+def _folder(name: str, path: str) -> Path | None:
+    """A folder that files can be put into; None where it is not named."""
+    if not path:
+        return None
+    found = Path(path)
+    if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
+        raise ValueError(f"{name} must be a folder that can be written to, not {path!r}")
+    return found
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an operator may set. Times are in seconds, sizes in bytes."""
@@ -48,6 +58,9 @@ class Settings:
     import_limit: int = 100 * 1_048_576
     import_rows: int = 500_000
     import_timeout: float = 600.0
+    import_check: int = 180
+    imports_at_once: int = 12
+    metrics_dir: Path | None = None
     key_cache: float = 2.0
     offer_days: int = 7
     drain: float = 1.0
@@ -117,6 +130,9 @@ class Settings:
             import_limit=whole("IMPORT_LIMIT", cls.import_limit, 1024, 1 << 32),
             import_rows=whole("IMPORT_ROWS", cls.import_rows, 1, 5_000_000),
             import_timeout=number("IMPORT_TIMEOUT", cls.import_timeout, 1, 7200),
+            import_check=whole("IMPORT_CHECK", cls.import_check, 1, 3600),
+            imports_at_once=whole("IMPORTS_AT_ONCE", cls.imports_at_once, 1, 64),
+            metrics_dir=_folder("KOMEK_METRICS_DIR", env.get("KOMEK_METRICS_DIR", "").strip()),
             key_cache=number("KEY_CACHE", cls.key_cache, 0, 4),
             offer_days=whole("OFFER_DAYS", cls.offer_days, 1, 90),
             drain=number("DRAIN", cls.drain, 0, 60),

@@ -31,7 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.config import Settings
-from app.errors import AppError
+from app.errors import NO_SPACE, AppError, no_space
 from app.outages import Outage
 
 log = structlog.get_logger()
@@ -368,6 +368,11 @@ def refusal(error: BaseException) -> BaseException:
     if isinstance(error, PoolTimeout):
         return AppError("busy", "No database connection came free in time.", headers=RETRY)
     driver = getattr(error, "driver_exception", error)
+    if isinstance(driver, asyncpg.DiskFullError) or (
+        isinstance(driver, OSError) and driver.errno in NO_SPACE
+    ):
+        # The database's disk, or that of a file which is written from a query.
+        return no_space()
     if isinstance(driver, asyncpg.IntegrityConstraintViolationError):
         name = getattr(driver, "constraint_name", None)
         if name in CONSTRAINTS:

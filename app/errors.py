@@ -4,6 +4,7 @@ A rule that refuses says so by raising AppError with a code of this registry. Er
 raised, never returned: a returned 409 would commit the transaction that it refuses.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,6 +147,12 @@ CODES: dict[str, Problem] = {
     "body_too_large": Problem(
         413, "The body is too large", "Send less in one call; the limit is in `detail`."
     ),
+    "head_too_large": Problem(
+        431,
+        "The head of the request is too large",
+        "Address and header fields may be 32 kB in all. Send fewer or shorter ones: a key, an "
+        "Idempotency-Key and preconditions are all that the exchange reads.",
+    ),
     "unsupported_media_type": Problem(
         415,
         "The body is of another type",
@@ -224,6 +231,12 @@ CODES: dict[str, Problem] = {
         "Your society sends more than its share, or has too much open at once. Nothing was "
         "changed. Repeat after `Retry-After`; `RateLimit-Policy` and `RateLimit` tell how many "
         "calls there are and what is left.",
+    ),
+    "no_space": Problem(
+        507,
+        "No space left",
+        "The disk of the exchange is full. Nothing was changed. Repeat after `Retry-After`, and "
+        "tell the operator.",
     ),
     "busy": Problem(
         503,
@@ -339,4 +352,17 @@ def wrong_state(what: str, state: str, needed: str) -> AppError:
         "wrong_state",
         f"The {what} is {state}; this needs it to be {needed}.",
         extra={"state": state},
+    )
+
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the operating system says where a file cannot grow."""
+
+
+def no_space() -> AppError:
+    """507: nothing more can be written."""
+    return AppError(
+        "no_space",
+        "There is no space left on the disk; nothing was changed.",
+        headers={"Retry-After": "60"},
     )

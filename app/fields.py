@@ -29,18 +29,84 @@ class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def _clean(value: str) -> str:
-    # PostgreSQL cannot store U+0000, and half a surrogate pair is no text in UTF-8; both would
-    # end as a 500. Other control characters break CSV, logs and terminals of the readers.
-    for character in value:
-        if (character < " " and character not in "\n\r\t") or "\ud800" <= character <= "\udfff":
-            raise PydanticCustomError(
-                "text_character",
-                "Control characters and lone surrogates are not accepted.",
-            )
-        if character == "\x7f":
-            raise PydanticCustomError("text_character", "Control characters are not accepted.")
-    return value
+# One text has one spelling here: NFC. `é` of one keyboard is one character and of another two, and
+# both look the same; without this they would be two references, and two lots of one thing.
+#
+# What cannot be seen is refused rather than taken out, since nothing is dropped in silence: format
+# characters (zero width spaces and joiners, marks and overrides of direction, soft hyphens), other
+# controls, halves of surrogate pairs (PostgreSQL and UTF-8 have no place for them), private and
+# unassigned characters (of which nobody knows how they are normalised), separators of lines and
+# paragraphs. None of them is needed to write Azerbaijani, Kazakh, Kyrgyz, Turkish, Uzbek, Russian
+# or English. `str.isprintable` is false for exactly these, and for spaces that are no plain space.
+_UNSEEN = {
+    "Cc": "a control character",
+    "Cf": "a format character",
+    "Cs": "half a character",
+    "Co": "a private character",
+    "Cn": "not assigned",
+    "Zl": "a separator",
+    "Zp": "a separator",
+}
+# Of other categories, and just as invisible: fillers, joiners of graphemes, an empty Braille cell.
+_BLANK = r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0"
+_SELECTORS = r"\ufe00-\ufe0f\U000e0100-\U000e01ef"
+# What a decoder puts in the place of bytes that are no text: of two texts it would make one.
+_DAMAGED = r"\ufffd"
+_FREE = re.compile(f"[{_BLANK}]")
+_STRICT = re.compile(f"[{_BLANK}{_SELECTORS}{_DAMAGED}]")
+_LINES = "\n\r\t"
+# Emoji are joined with it, which people write to people.
+_JOINER = "\u200d"
+# Putting long runs of marks in order takes time by their square; nothing accepted is so long.
+_LONGEST_NORMALISED = 8_000
+
+
+def _unacceptable(place: int, character: str) -> PydanticCustomError:
+    kind = _UNSEEN.get(unicodedata.category(character), "it cannot be seen")
+    name = unicodedata.name(character, kind)
+    return PydanticCustomError(
+        "text_character",
+        "U+{code} ({name}), the character at place {place}, is not accepted here.",
+        {"code": f"{ord(character):04X}", "name": name, "place": place},
+    )
+
+
+def _seen(value: str, refused: re.Pattern[str], spared: str) -> None:
+    """Refuse what cannot be seen, but for what is spared."""
+    if not value.isprintable():
+        for place, character in enumerate(value, 1):
+            if character not in spared and unicodedata.category(character) in _UNSEEN:
+                raise _unacceptable(place, character)
+    if not value.isascii() and (found := refused.search(value)):
+        raise _unacceptable(found.start() + 1, found[0])
+
+
+def _free(value: Any) -> Any:
+    """Text for people, as it is but for its normal form; lines and emoji are theirs."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NORMALISED:
+        return value
+    _seen(value, _FREE, _LINES + _JOINER)
+    return unicodedata.normalize("NFC", value)
+
+
+def _words(value: Any) -> Any:
+    """A few words, such as a number on a label."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NORMALISED:
+        return value
+    _seen(value, _FREE, _LINES)
+    return unicodedata.normalize("NFC", value)
+
+
+def _line(value: Any) -> Any:
+    """One line by which something is known: every space in it is the plain one."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NORMALISED:
+        return value
+    _seen(value, _STRICT, "")
+    if value.isascii():
+        return value
+    # Spreadsheets and web pages have no-break spaces where nobody typed one.
+    plain = "".join(" " if unicodedata.category(c) == "Zs" else c for c in value)
+    return unicodedata.normalize("NFC", plain)
 
 
 def _not_blank(value: str) -> str:
@@ -49,23 +115,30 @@ def _not_blank(value: str) -> str:
     return value
 
 
-# For the document alone; the check itself is `_clean`, which says in words what is wrong.
-_CLEAN = {"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"}
+# For the document alone; the check itself says in words what is wrong. What is unassigned, private
+# or a filler is not written out.
+_HIDDEN = r"\x7f-\x9f\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+_FREE_FORM = {"pattern": rf"^[^\x00-\x08\x0b\x0c\x0e-\x1f{_HIDDEN}]*$"}
+_WORDS_FORM = {"pattern": rf"^[^\x00-\x08\x0b\x0c\x0e-\x1f\u200d{_HIDDEN}]*$"}
+_LINE_FORM = {"pattern": rf"^[^\x00-\x1f\u200d\ufe00-\ufe0f\ufffd{_HIDDEN}]*$"}
+_REF_FORM = {"pattern": rf"^[^\x00-\x1f\u200d\ufe00-\ufe0f\ufffd{_HIDDEN}/\\]+$"}
 
-Text = Annotated[str, Field(max_length=2000, json_schema_extra=_CLEAN), AfterValidator(_clean)]
-Words = Annotated[str, Field(max_length=200, json_schema_extra=_CLEAN), AfterValidator(_clean)]
+Text = Annotated[str, Field(max_length=2000, json_schema_extra=_FREE_FORM), BeforeValidator(_free)]
+Words = Annotated[
+    str, Field(max_length=200, json_schema_extra=_WORDS_FORM), BeforeValidator(_words)
+]
 Name = Annotated[
     str,
-    Field(min_length=1, max_length=200, json_schema_extra=_CLEAN),
-    AfterValidator(_clean),
+    Field(min_length=1, max_length=200, json_schema_extra=_LINE_FORM),
+    BeforeValidator(_line),
     AfterValidator(_not_blank),
 ]
 
 
-def _one_line(value: str) -> str:
-    if any(c in "\n\r\t" for c in value) or value != value.strip():
+def _reference(value: str) -> str:
+    if value != value.strip() or "  " in value:
         raise PydanticCustomError(
-            "reference_form", "No line breaks or tabs, and no space at either end."
+            "reference_form", "No space at either end, and no two spaces together."
         )
     # A reference comes back in a path; these two would be resolved away on the journey.
     if value in {".", ".."}:
@@ -82,10 +155,10 @@ def _one_line(value: str) -> str:
 
 Ref = Annotated[
     str,
-    Field(min_length=1, max_length=100, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f/\\]+$"}),
-    AfterValidator(_clean),
+    Field(min_length=1, max_length=100, json_schema_extra=_REF_FORM),
+    BeforeValidator(_line),
     AfterValidator(_not_blank),
-    AfterValidator(_one_line),
+    AfterValidator(_reference),
 ]
 
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$", max_length=40)]

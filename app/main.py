@@ -19,6 +19,7 @@ from app.db import Database
 from app.deployments import actions as deploying
 from app.deployments import api as deployments
 from app.emergencies import api as emergencies
+from app.inspection import Inspection
 from app.ledger import api as ledger
 from app.ledger.listening import Listening
 from app.ledger.sealing import Sealer
@@ -35,7 +36,7 @@ from app.shares import Callers, Own
 from app.stock import api as stock
 from app.stock import bulk as stock_bulk
 from app.transport import api as transport
-from app.uploads import Upload
+from app.uploads import Slots, Upload
 from app.volunteers import api as volunteers
 from app.volunteers import bulk as volunteers_bulk
 from app.webhooks import api as webhooks
@@ -81,6 +82,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         application.state.own = own = Own(settings.database_url, settings, database.outage)
         application.state.keyring = KeyRing(own.keys, settings.key_cache)
         application.state.thinking = thinking = Thinking(settings)
+        application.state.inspection = inspection = Inspection(settings)
+        application.state.slots = Slots(settings.imports_at_once)
         listening = Listening(settings.database_url)
         application.state.listening = listening
         application.state.stream = Stream(own.chores, callers, listening)
@@ -99,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await stopping.end(tasks)
             await thinking.close()
+            inspection.close()
             await own.close()
             await database.close()
 

@@ -99,6 +99,7 @@ _ALWAYS = (
     "invalid_input",
     "rate_limited",
     "busy",
+    "no_space",
     "internal_error",
 )
 _EXTRA: dict[str, dict[str, Any]] = {

@@ -7,13 +7,15 @@ form of errors.
 """
 
 import asyncio
-import contextlib
 import csv
 import hashlib
 import io
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import BufferedRandom
 from typing import IO, Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -23,9 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app import ids
 from app.calls import Exchange, Handler, admit, attempts, share_of
-from app.errors import AppError
+from app.errors import NO_SPACE, AppError, no_space
 from app.fields import PastInstant, Shown
 from app.imports import Options
+from app.inspection import Inspection
 from app.json_text import dump
 from app.pages import FromFile, single
 from app.problems import answers
@@ -33,6 +36,7 @@ from app.sheets import checking, writing
 from app.sheets.checking import Checked
 from app.sheets.forms import Form, Unreadable
 from app.sheets.reports import refused
+from app.unknown_input import UnknownInput
 
 XLSX_TYPE = writing.MEDIA["xlsx"]
 MEDIA = {
@@ -45,7 +49,8 @@ MEDIA = {
     "application/jsonl": checking.NDJSON,
 }
 _WRITE = 1024 * 1024
-_AT_ONCE = 2
+OF_ONE = 4
+_SOON = {"Retry-After": "5"}
 
 
 class Taking:
@@ -75,27 +80,85 @@ class Upload(Exchange):
         """The route's code with everything that surrounds it."""
         inner: Handler = super(Exchange, self).get_route_handler()
         permission, taking = self.permission, self.taking
-        # Checking a file keeps a core busy: more at once would only slow every other call.
-        gate = asyncio.Semaphore(_AT_ONCE)
+        unknown_input = UnknownInput.of(self, is_bodiless=False)
 
         async def handle(request: Request) -> Response:
             await admit(request, permission)
+            await unknown_input.refuse(request)
             kind, charset = _media(request)
-            with (
-                tempfile.TemporaryFile(prefix="komek-upload-") as source,
-                tempfile.TemporaryFile(prefix="komek-rows-") as spool,
-            ):
+            state = request.app.state
+            society = request.state.caller.society
+            # Before anything of the file is received: what waits for a slot would lie on the disk.
+            with state.slots.taken(society), _room(), _spooled("upload") as source:
                 digest = await _receive(request, source)
-                async with gate:
-                    most = taking.most or request.app.state.settings.import_rows
-                    checked = Checked(taking.form, source, spool, _hex_ids, most)
-                    await _check(checked, kind, charset)
-                    request.state.checked = checked
-                    # An import holds its connection for long: it takes none of the society's
-                    # other calls.
-                    return await attempts(request, share_of(request, " imports"), inner, digest)
+                async with state.slots.turn(society), state.inspection.turns:
+                    with _spooled("rows") as spool:
+                        most = taking.most or state.settings.import_rows
+                        checked = Checked(taking.form, source, spool, _hex_ids, most)
+                        await _check(state.inspection, checked, kind, charset)
+                        request.state.checked = checked
+                        # An import holds its connection for long: it takes none of the society's
+                        # other calls.
+                        share = share_of(request, " imports")
+                        return await attempts(request, share, inner, digest)
 
         return handle
+
+
+class Slots:
+    """How many files this process takes at once, and how many of them of one society."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    @contextmanager
+    def taken(self, society: str) -> Iterator[None]:
+        """Take a slot; 429 where the society has its share, 503 where there is none at all."""
+        if self._taken[society] >= OF_ONE:
+            raise AppError(
+                "rate_limited",
+                f"{OF_ONE} files of your society are being taken already.",
+                headers=_SOON,
+            )
+        if self._taken.total() >= self._most:
+            raise AppError("busy", "Files of others are being taken.", headers=_SOON)
+        self._taken[society] += 1
+        try:
+            yield
+        finally:
+            self._taken[society] -= 1
+            if not self._taken[society]:
+                del self._taken[society]
+                self._turns.pop(society, None)
+
+    def turn(self, society: str) -> asyncio.Lock:
+        """One file of a society is checked after the other, so that its list holds up no other."""
+        return self._turns.setdefault(society, asyncio.Lock())
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """507 where a file cannot grow: the disk is full, and nothing of ours is broken."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise no_space() from error
+        raise
+
+
+@contextmanager
+def _spooled(name: str) -> Iterator[BufferedRandom]:
+    """A file without a name in the folder for temporary files; it is gone when it is closed."""
+    file = tempfile.TemporaryFile(prefix=f"komek-{name}-")  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        # What could not be written must not hide why it could not.
+        with suppress(OSError):
+            file.close()
 
 
 def _hex_ids(count: int) -> list[str]:
@@ -129,15 +192,14 @@ async def _receive(request: Request, source: IO[bytes]) -> bytes:
             await asyncio.to_thread(source.write, bytes(waiting))
             waiting.clear()
     await asyncio.to_thread(source.write, bytes(waiting))
+    # The other process sees what is in the file, and not what waits in this one.
+    await asyncio.to_thread(source.flush)
     return digest.digest()
 
 
-async def _check(checked: Checked, kind: str, charset: str | None) -> None:
+async def _check(inspection: Inspection, checked: Checked, kind: str, charset: str | None) -> None:
     try:
-        await asyncio.to_thread(checked.open, kind, charset)
-        # A thread for each batch: between two of them whatever else waits has its turn.
-        while await asyncio.to_thread(checked.step):
-            pass
+        await inspection.inspect(checked, kind, charset)
     except Unreadable as error:
         raise unreadable(checked, error) from None
 
@@ -263,6 +325,7 @@ def refusals() -> dict[int | str, dict[str, Any]]:
         "import_refused",
         "body_too_large",
         "unsupported_media_type",
+        "rate_limited",
     )
 
 
@@ -295,29 +358,53 @@ async def handed_out(
 
     Through temporary files: nothing of it is in memory, and no connection waits for the client.
     """
-    with contextlib.ExitStack() as files:
-        out = files.enter_context(tempfile.TemporaryFile(prefix="komek-export-"))
-        with tempfile.TemporaryFile(prefix="komek-rows-") as raw:
-            await fill(raw)
+    with _room():
+        return await _written_out(form, kind, fill, row)
 
-            def convert() -> tuple[str, int]:
-                raw.seek(0)
-                digest = hashlib.sha256(f"{kind}\n".encode())
-                digest.update(hashlib.file_digest(raw, "sha256").digest())
-                raw.seek(0)
-                with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
-                    writing.write(kind, form, map(row, csv.reader(text)), out)
-                out.flush()
-                size = out.seek(0, io.SEEK_END)
-                out.seek(0)
-                return digest.hexdigest()[:32], size
 
-            tag, size = await asyncio.to_thread(convert)
-        headers = {
-            "ETag": f'"{tag}"',
-            "Content-Length": str(size),
-            "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
-        }
-        # From here on it is closed with the answer.
-        files.pop_all()
-        return FromFile(out, writing.MEDIA[kind], headers)
+async def _written_out(
+    form: Form,
+    kind: str,
+    fill: Callable[[IO[bytes]], Awaitable[None]],
+    row: Callable[[list[str]], Sequence[writing.Value]],
+) -> Response:
+    # Closed with the answer.
+    out = tempfile.TemporaryFile(prefix="komek-export-")  # noqa: SIM115
+    try:
+        tag, size = await _converted(form, kind, fill, row, out)
+    except BaseException:
+        with suppress(OSError):
+            out.close()
+        raise
+    headers = {
+        "ETag": f'"{tag}"',
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="komek-{form.name}.{kind}"',
+    }
+    return FromFile(out, writing.MEDIA[kind], headers)
+
+
+async def _converted(
+    form: Form,
+    kind: str,
+    fill: Callable[[IO[bytes]], Awaitable[None]],
+    row: Callable[[list[str]], Sequence[writing.Value]],
+    out: IO[bytes],
+) -> tuple[str, int]:
+    """Write the file; its tag and its size."""
+    with _spooled("rows") as raw:
+        await fill(raw)
+
+        def convert() -> tuple[str, int]:
+            raw.seek(0)
+            digest = hashlib.sha256(f"{kind}\n".encode())
+            digest.update(hashlib.file_digest(raw, "sha256").digest())
+            raw.seek(0)
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                writing.write(kind, form, map(row, csv.reader(text)), out)
+            out.flush()
+            size = out.seek(0, io.SEEK_END)
+            out.seek(0)
+            return digest.hexdigest()[:32], size
+
+        return await asyncio.to_thread(convert)

@@ -16,6 +16,7 @@ class Operation:
     parameters: tuple[Json, ...] = field(hash=False)
     body: Json | None = field(hash=False)
     statuses: frozenset[str]
+    takes_a_file: bool = False
 
     @property
     def name(self) -> str:
@@ -39,6 +40,7 @@ class Contract:
                 tuple(told.get("parameters", ())),
                 self._body(told),
                 frozenset(told["responses"]),
+                "text/csv" in told.get("requestBody", {}).get("content", {}),
             )
             for path, methods in self.document["paths"].items()
             for method, told in methods.items()

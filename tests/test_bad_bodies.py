@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -189,6 +190,8 @@ def _same(sent: Any, found: Any) -> bool:
     if isinstance(sent, int | float) and isinstance(found, int | float):
         return float(sent) == float(found) and int(sent) == int(found)
     if isinstance(sent, str) and isinstance(found, str):
+        # One text has one spelling: what is composed of several characters comes back as one.
+        sent = unicodedata.normalize("NFC", sent)
         return sent == found or _instant(sent) == _instant(found) is not None
     if isinstance(sent, list) and isinstance(found, list):
         return len(sent) == len(found) and all(map(_same, sent, found))

@@ -166,7 +166,7 @@ async def test_references_hold_whatever_a_society_writes_into_them(
 
 async def test_a_follower_hears_what_the_feed_says(exchange: Exchange, aze: System) -> None:
     start = (await exchange.head())["seq"]
-    note = "line\u2028separator"
+    note = "no-break\u00a0space"
     for n in range(30):
         await aze.lot(n + 1, lot_number=note)
     heard = []

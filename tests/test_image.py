@@ -18,7 +18,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from app import inspection
+from app.config import Settings
 from app.embedded import EmbeddedPostgres
+from app.service import serving
 from tests.conftest import free_port
 from tests.processes import accounts, make_database, wait_until_ready
 
@@ -206,6 +209,64 @@ def test_each_container_can_do_no_more_than_it_must(name: str) -> None:
     assert {"memory", "cpus"} <= set(service["deploy"]["resources"]["limits"])
     assert service["pids_limit"] <= 300
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def composed() -> dict[str, str]:
+    """The environment of the service as compose sets it, with what stands for unset variables."""
+    text = json.dumps(COMPOSE["services"]["komek"]["environment"])
+    given: dict[str, str] = json.loads(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
+    return {**environment(), **given}
+
+
+def megabytes(size: str) -> float:
+    number, unit = re.fullmatch(r"(?:\$\{\w+:-)?(\d+)([mg])\}?", size.lower()).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1, "g": 1024}[unit]
+
+
+def mounts(kind: str) -> dict[str, str]:
+    """Where something of this kind is mounted in the service, and the rest of its entry."""
+    entries = (entry.split(":", 1) for entry in COMPOSE["services"]["komek"][kind])
+    if kind == "volumes":
+        return {place: name for name, place in entries}
+    return dict(entries)
+
+
+def test_the_files_of_imports_and_the_counters_of_workers_lie_apart() -> None:
+    env = composed()
+    files, counters = env["TMPDIR"], env["KOMEK_METRICS_DIR"]
+    # On the disk: what is allowed is more than a container has memory for.
+    assert mounts("volumes")[files] in COMPOSE["volumes"]
+    assert files not in mounts("tmpfs")
+    assert "uid=10001" in mounts("tmpfs")[counters]
+    assert not Path(files).is_relative_to(counters)
+    assert not Path(counters).is_relative_to(files)
+    assert f"--mode=0750 {files}" in final("RUN"), "a new volume takes its owner from the image"
+    size = re.search(r"size=(\w+)", mounts("tmpfs")[counters])
+    assert size is not None
+    # A worker has some files of up to a megabyte; those of workers that ended stay.
+    assert megabytes(size[1]) >= 16 * int(env["KOMEK_WORKERS"])
+
+
+def test_the_container_has_the_memory_that_the_settings_allow() -> None:
+    env = composed()
+    settings = Settings.from_env({k: v for k, v in env.items() if k != "KOMEK_METRICS_DIR"})
+    limits = COMPOSE["services"]["komek"]["deploy"]["resources"]["limits"]
+    sizes = [re.search(r"size=(\w+)", rest) for rest in mounts("tmpfs").values()]
+    held = sum(megabytes(size[1]) for size in sizes if size)
+    checks = inspection.AT_ONCE * inspection.MEMORY / 2**20
+    # The worker itself, and the processes that stand ready to plan and to check.
+    one = 400 + checks + settings.plans_at_once * settings.plan_memory / 2**20
+    assert held + settings.workers * one <= megabytes(limits["memory"])
+
+
+def test_a_folder_for_counters_is_used_where_it_is_named(tmp_path: Path) -> None:
+    settings = Settings.from_env({"KOMEK_WORKERS": "2", "KOMEK_METRICS_DIR": str(tmp_path)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+        with serving._metrics_folder(settings):
+            assert Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).parent == tmp_path
+    with pytest.raises(ValueError, match="KOMEK_METRICS_DIR"):
+        Settings.from_env({"KOMEK_METRICS_DIR": str(tmp_path / "none")})
 
 
 def test_the_database_keeps_its_data_in_a_named_volume_where_version_18_expects_it() -> None:

@@ -79,6 +79,7 @@ CUT = httpx.ReadError("cut")
         problem(500, "internal_error"),
         problem(502, "bad_gateway"),
         problem(503, "busy"),
+        problem(507, "no_space"),
         problem(504, "gateway_timeout"),
         problem(409, "idempotency_in_progress"),
         httpx.Response(200, text="<html>Log in", headers={"content-type": "text/html"}),

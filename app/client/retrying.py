@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-_ALWAYS = frozenset({408, 429, 502, 503, 504})
+_ALWAYS = frozenset({408, 429, 502, 503, 504, 507})
 _MOST_500 = 3
 
 
@@ -49,7 +49,7 @@ class Outcome:
         if self.status is None:
             return Fate.UNKNOWN if self.sent else Fate.NOTHING_DONE
         # A refusal before the work began, in contrast to a gateway that lost sight of it.
-        return Fate.NOTHING_DONE if self.status in {408, 429} else Fate.UNKNOWN
+        return Fate.NOTHING_DONE if self.status in {408, 429, 507} else Fate.UNKNOWN
 
 
 def may_be_repeated(outcome: Outcome, earlier_500s: int) -> bool:

@@ -150,7 +150,7 @@ def describe(operation: Json) -> None:
             headers["ETag"] = _ETAG
         if status == "201":
             headers["Location"] = dict(_LOCATION)
-        if status in ("429", "503"):
+        if status in ("429", "503", "507"):
             headers["Retry-After"] = _RETRY_AFTER | {"required": True}
         if status == "409" and keyed:
             headers["Retry-After"] = _RETRY_AFTER

@@ -209,6 +209,7 @@ _PLAIN: dict[str, tuple[str, Json]] = {
         {},
     ),
     "plan_failed": ("No plan was found within the limits.", {}),
+    "no_space": ("There is no space left on the disk; nothing was changed.", {}),
     "busy": ("No database connection came free in time.", {}),
     "database_unavailable": ("The database connection failed.", {}),
     "stopping": ("The service is stopping.", {}),

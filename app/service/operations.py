@@ -2,20 +2,45 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from html import escape
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import Field
 from sqlalchemy import text
 
+from app.calls import Handler
 from app.errors import CODES, AppError, missing
 from app.fields import Shown
 from app.problems import refused
 from app.service import metrics
+from app.unknown_input import UnknownInput
 
-router = APIRouter(tags=["Operations"])
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+class Open(APIRoute):
+    """A route without a key, as strict about what it is sent as every other one."""
+
+    def get_route_handler(self) -> Handler:
+        """The route's code; first it is seen that nothing is sent which would be dropped."""
+        inner: Handler = super().get_route_handler()
+        unknown_input = UnknownInput.of(self)
+        if self.path in _PROBES:
+            # Load balancers and scrapers add parameters of their own, and no one reads the answer.
+            unknown_input = replace(unknown_input, parameters=None)
+
+        async def handle(request: Request) -> Response:
+            await unknown_input.refuse(request)
+            return await inner(request)
+
+        return handle
+
+
+router = APIRouter(tags=["Operations"], route_class=Open)
 
 _READY_WITHIN = 2.0
 
@@ -41,7 +66,7 @@ class ProblemPage(Shown):
     )
 
 
-@router.get("/livez", summary="Alive?", response_model=State)
+@router.get("/livez", summary="Alive?", response_model=State, responses=refused("invalid_input"))
 async def get_liveness() -> Response:
     """Answers as long as the process runs. Where it does not answer, start the process anew."""
     return JSONResponse({"status": "alive"})
@@ -51,7 +76,7 @@ async def get_liveness() -> Response:
     "/readyz",
     summary="Ready?",
     response_model=State,
-    responses=refused("stopping", "database_unavailable"),
+    responses=refused("invalid_input", "stopping", "database_unavailable"),
 )
 async def get_readiness(request: Request) -> Response:
     """Whether to send requests here: the database answers, and the service is not stopping."""
@@ -72,7 +97,8 @@ async def get_readiness(request: Request) -> Response:
     "/metrics",
     summary="Metrics",
     response_class=PlainTextResponse,
-    responses={
+    responses=refused("invalid_input")
+    | {
         200: {
             "content": {
                 "text/plain": {

@@ -152,6 +152,10 @@ def _metrics_folder(settings: Settings) -> Iterator[None]:
         yield
         return
     # Of this service alone: several may run in one data directory, or in none that can be written.
-    with tempfile.TemporaryDirectory(prefix="komek-metrics-", ignore_cleanup_errors=True) as folder:
+    # Apart from the files of imports, where it can be: counters are mapped into memory, and where
+    # their disk is full a worker ends by SIGBUS at its next count.
+    with tempfile.TemporaryDirectory(
+        prefix="komek-metrics-", dir=settings.metrics_dir, ignore_cleanup_errors=True
+    ) as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         yield

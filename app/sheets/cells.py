@@ -13,6 +13,9 @@ from app import clock
 from app.fields import said
 from app.sheets.formulas import unprotect
 
+LONGEST_CELL = 4000
+"""Characters; no field takes so many."""
+
 
 class Unfit(Exception):
     """Why a cell is not acceptable; never quotes it."""

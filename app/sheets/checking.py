@@ -8,7 +8,6 @@ value occurs again and again, and is read and checked once.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from itertools import islice
 from typing import IO, Any
 
 from pydantic import ValidationError
@@ -22,7 +21,8 @@ from app.sheets.reports import Report
 
 CSV, XLSX, NDJSON = "csv", "xlsx", "ndjson"
 _BATCH = 2000
-_MOST_REMEMBERED = 20_000
+_MOST_SIZE = 2 * 1024 * 1024
+_MOST_REMEMBERED = 5_000
 _LONGEST_LINE = 65_536
 
 # What any text or reference may be, and stands in COPY as it is: most references are so.
@@ -44,11 +44,11 @@ class Checked:
         self.report = Report()
         self.unnamed = 0
         """Rows whose `ref` could not be read: nobody knows which object they mean."""
-        self._form = form
-        self._source = source
-        self._spool = spool
+        self.form = form
+        self.source = source
+        self.file = spool
+        self.most = most
         self._ids = ids
-        self._most = most
         self._batches: Iterator[Any] | None = None
         self._take: Callable[[Any], None] = self._take_cells
         self._memories = {column.name: _Memory(column) for column in form.columns}
@@ -56,25 +56,30 @@ class Checked:
 
     def open(self, kind: str, charset: str | None) -> None:
         """Read the head of the file; raises Unreadable."""
-        self._source.seek(0)
+        self.source.seek(0)
         rows: Iterator[Any]
         if kind == NDJSON:
-            rows = self._bounded(_json_lines(self._source, charset))
+            rows = self._bounded(_json_lines(self.source, charset))
             self._take = self._take_objects
         else:
             found = (
-                workbooks.rows(self._source)
+                workbooks.rows(self.source)
                 if kind == XLSX
-                else tables.rows(self._source, charset, self._form)
+                else tables.rows(self.source, charset, self.form)
             )
             rows = self._bounded(self._headed(found))
-        self._batches = iter(lambda: list(islice(rows, _BATCH)), [])
+        self._batches = _in_batches(rows)
 
     @property
     def spool(self) -> IO[bytes]:
         """What was checked, from its beginning."""
-        self._spool.seek(0)
-        return self._spool
+        self.file.seek(0)
+        return self.file
+
+    def adopt(self, report: Report, unnamed: int) -> None:
+        """Take over what another process has found, which wrote the spool."""
+        self.report = report
+        self.unnamed = unnamed
 
     def begin(self, *, dry_run: bool) -> Report:
         """The report so far, to be continued: a fresh one for every attempt."""
@@ -89,8 +94,8 @@ class Checked:
         if batch is None:
             if not self.report.rows:
                 raise Unreadable("empty_file", "The file has no rows below its header.", row=1)
-            self._spool.flush()
-            self._spool.seek(0)
+            self.file.flush()
+            self.file.seek(0)
             return False
         self.report.rows += len(batch)
         self._take(batch)
@@ -98,10 +103,10 @@ class Checked:
 
     def _bounded(self, rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
         for count, row in enumerate(rows):
-            if count >= self._most:
+            if count >= self.most:
                 raise Unreadable(
                     "too_many_rows",
-                    f"The file has more than {self._most} rows: send it in parts.",
+                    f"The file has more than {self.most} rows: send it in parts.",
                     row=row[0],
                 )
             yield row
@@ -115,7 +120,7 @@ class Checked:
         tags = None
         if second is not None and not is_tag_row(header) and is_tag_row(second[1]):
             tags, second = second[1], None
-        self._places = matched(self._form, header, tags)
+        self._places = matched(self.form, header, tags)
         if second is not None:
             yield second
         yield from filled
@@ -143,7 +148,7 @@ class Checked:
                         faults.setdefault(n, []).append((column.name, value.code, value.message))
                         values[n] = NULL
             columns[column.name] = values
-        for column in self._form.columns:
+        for column in self.form.columns:
             if column.name not in columns:
                 columns[column.name] = [copied(column.default)] * len(batch)
         self._write(numbers, columns, faults)
@@ -151,13 +156,13 @@ class Checked:
     def _take_objects(self, batch: list[tuple[int, bytes]]) -> None:
         numbers = [number for number, _ in batch]
         faults: dict[int, list[tuple[str | None, str, str]]] = {}
-        columns: dict[str, list[str]] = {column.name: [] for column in self._form.columns}
+        columns: dict[str, list[str]] = {column.name: [] for column in self.form.columns}
         nothing = [NULL] * len(columns)
         for n, (_, line) in enumerate(batch):
             values = nothing
             try:
                 sent = load(line)
-                found = self._form.model.model_validate(sent)
+                found = self.form.model.model_validate(sent)
                 values = [copied(getattr(found, name)) for name in columns]
             except MalformedJson as error:
                 faults[n] = [(None, "malformed_json", str(error))]
@@ -175,7 +180,7 @@ class Checked:
         if not isinstance(ref, str):
             return NULL
         try:
-            return copied(self._form.columns[0].accept(ref))
+            return copied(self.form.columns[0].accept(ref))
         except Unfit:
             return NULL
 
@@ -185,7 +190,7 @@ class Checked:
         columns: Mapping[str, Sequence[str]],
         faults: dict[int, list[tuple[str | None, str, str]]],
     ) -> None:
-        for n, name, code, message in self._form.check(columns):
+        for n, name, code, message in self.form.check(columns):
             if n not in faults:
                 faults[n] = [(name, code, message)]
         for n in sorted(faults):
@@ -193,7 +198,7 @@ class Checked:
             for field, kind, reason in faults[n]:
                 self.report.fault(numbers[n], field, kind, reason)
         marks = ["f"] * len(numbers)
-        ordered = [columns[column.name] for column in self._form.columns]
+        ordered = [columns[column.name] for column in self.form.columns]
         if faults:
             emptied = [list(values) for values in ordered]
             for n in faults:
@@ -209,7 +214,22 @@ class Checked:
             text = "".join("\t".join(line) + "\n" for line in kept)
         else:
             text = "\n".join(map("\t".join, lines)) + "\n"
-        self._spool.write(text.encode())
+        self.file.write(text.encode())
+
+
+def _in_batches(rows: Iterator[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    """Rows in lists that are bounded by their number and by their size."""
+    batch: list[tuple[int, Any]] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        cells = row[1]
+        size += len(cells) if isinstance(cells, bytes) else sum(map(len, cells))
+        if len(batch) >= _BATCH or size >= _MOST_SIZE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class _Memory(dict[str, Any]):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.sheets.cells import Unfit, accepting, copied, refuse_formula
+from app.sheets.cells import LONGEST_CELL, Unfit, accepting, copied, refuse_formula
 
 MOST_COLUMNS = 200
 
@@ -39,6 +39,9 @@ class Column:
 
     def copied(self, cell: str) -> str:
         """A cell in the text form of COPY; raises Unfit."""
+        if len(cell) > LONGEST_CELL:
+            # Before anybody looks at each of its characters, once for every row that has it.
+            raise Unfit("string_too_long", f"This is longer than {LONGEST_CELL} characters.")
         if not cell or cell.isspace():
             if self.required:
                 raise Unfit("missing", "This is required.")

@@ -33,6 +33,7 @@ from openpyxl.xml.constants import (
 )
 from openpyxl.xml.functions import fromstring
 
+from app.sheets.cells import LONGEST_CELL
 from app.sheets.forms import MOST_COLUMNS, Unreadable, letter
 
 _MOST_UNPACKED = 256 * 1024 * 1024
@@ -65,7 +66,7 @@ def rows(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
                     raise ValueError("rows out of order")
                 number = found
                 yield number, cells
-    except (Unreadable, GeneratorExit):
+    except (Unreadable, GeneratorExit, MemoryError):
         raise
     except Exception as error:
         # The library meets a broken file with whatever its parts raise.
@@ -203,7 +204,7 @@ class _Sheet:
             if len(found) >= _MOST_TEXTS:
                 raise _bomb()
             text: Any = Text.from_tree(element)
-            found.append(text.content)
+            found.append(_decoded(text.content))
         return found
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -249,11 +250,28 @@ def _tag(name: str) -> str:
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 
+class _Decoded(str):
+    """A text of the table, as it is to be read: thousands of cells may refer to one of them."""
+
+    __slots__ = ()
+
+
+def _decoded(value: str) -> _Decoded:
+    # What is only spaces is as good as empty, and what is too long need not be kept to be refused.
+    # Four kilobytes would otherwise become a gigabyte, a copy for each cell.
+    if not value or value.isspace():
+        return _Decoded()
+    text = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), value) if "_x" in value else value
+    # A text that begins with `=` is no formula here: its cell says so.
+    text = "'" + text if text.startswith("=") else text
+    return _Decoded(text[: LONGEST_CELL + 1])
+
+
 def _written(value: Any) -> str:
+    if isinstance(value, _Decoded):
+        return value
     if isinstance(value, str):
-        text = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), value) if "_x" in value else value
-        # A text that begins with `=` is no formula here: its cell says so.
-        return "'" + text if text.startswith("=") else text
+        return _decoded(value)
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
