@@ -42,9 +42,19 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first: at the end no worker is to wait for one of them."""
+    """The longest files come first: at the end no worker is to wait for one of them.
+
+    Cases of one test that were drawn from a set have another order in each process, and workers
+    must have collected the same.
+    """
     places = {name: n for n, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    tests = [list(cases) for _, cases in itertools.groupby(items, _test_of)]
+    tests.sort(key=lambda cases: places.get(cases[0].path.name, len(places)))
+    items[:] = [case for cases in tests for case in sorted(cases, key=lambda c: c.nodeid)]
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 @pytest.fixture(scope="session")

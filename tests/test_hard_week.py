@@ -178,7 +178,7 @@ class Story:
         await week.accept(self.wool)
         self.tents = await week.offer(self.suzak, (tents, self.kaz_tents, 50))
         await week.accept(self.tents)
-        self.column = await week.send(self.tents, 40)
+        await week.send(self.tents, 40)
         [cold] = self.jalal.asks
         declined = await week.offer(self.jalal, (cold, self.kaz_blankets, 100))
         await week.decline(declined)
@@ -203,6 +203,10 @@ class Story:
         await ask("KGZ", self.mud, "Kitchens", goods(40, KITCHEN))
         self.named += [self.ridge]
         cold, _ = self.ridge.asks
+        # Pazarcık needs more tents than it thought, and fewer blankets.
+        blankets, tents = self.pazarcik.asks
+        await week.change(self.pazarcik, tents, 120)
+        await week.change(self.pazarcik, blankets, 500)
         self._fill_outbox()
         self.promised = await week.offer(self.ridge, (cold, self.uzb_blankets, 80))
         await week.accept(self.promised)
@@ -233,8 +237,7 @@ class Story:
         await ask("KGZ", self.mud, "Searchers", people(10, "usar", *window(5, 9)))
         await ask("KGZ", self.mud, "School", goods(150))
         await ask("TUR", self.quake, "Stadium", goods(100))
-        self.wool_sent = await week.send(self.wool, 120)
-        await week.lose(self.wool_sent)
+        await week.lose(await week.send(self.wool, 120))
         old = week.proposal(self.islahiye, (self.islahiye.asks[0], self.old_rice, 100))
         await week.desks["UZB"].refused("/v1/offers", old, "lot_expired")
         # They will not be home on Friday morning, as it was agreed.

@@ -109,8 +109,8 @@ class Week:
         self.book.told["request.opened"] += 1
         return request
 
-    async def raise_to(self, request: Request, ask: Ask, requested: int) -> None:
-        """A line asks for more, or for less. A PATCH is repeated at once: it sets, and adds not."""
+    async def change(self, request: Request, ask: Ask, requested: int) -> None:
+        """A line asks for more, or for less."""
         desk = self.desks[request.society]
         change = {"id": ask.id, "quantity" if ask.is_goods else "headcount": requested}
         await desk.patch(f"/v1/requests/{request.id}", {"lines": [change]})
