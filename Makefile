@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: serve test check demo bench lock clean
+# Each worker has a PostgreSQL and a service of its own, and takes whole files, the longest first.
+# `make test WORKERS=0` runs everything in one process.
+WORKERS := 2
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: serve test lint check demo bench lock clean
 
 $(INSTALLED): requirements/dev.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,14 +21,15 @@ serve: $(INSTALLED)
 	exec $(BIN)/komek serve
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(PYTEST)
 
-check: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check app migrations tests bench
 	$(BIN)/ruff check app migrations tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+
+check: lint test
 	$(BIN)/python -m tests.fuzz
 
 demo: $(INSTALLED)

@@ -1,1 +1,6 @@
-"""Tests: each is a sentence about the domain, held against the real service and PostgreSQL."""
+"""The tests."""
+
+import pytest
+
+# What they share tells what differs as the tests themselves do.
+pytest.register_assert_rewrite("tests.desks", "tests.reckoning", "tests.week")

@@ -1,6 +1,8 @@
 """One PostgreSQL and one service for the whole run; the ledger is proved at its end."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import socket
 import tempfile
@@ -29,6 +31,30 @@ from tests.contract import Document, the_document
 from tests.world import System
 
 MEMBERS = ("TUR", "AZE", "KAZ", "KGZ", "UZB")
+
+
+LONGEST = (
+    "test_bad_bodies.py", "test_image.py", "test_connector.py", "test_webhook_crashes.py",
+    "test_never_twice.py", "test_hard_week.py", "test_plans.py", "test_stopping.py",
+    "test_access_walk.py", "test_bad_parameters.py", "test_fuzz.py", "test_exercise.py",
+)  # fmt: skip
+"""The files that take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: at the end no worker is to wait for one of them.
+
+    Cases of one test that were drawn from a set have another order in each process, and workers
+    must have collected the same.
+    """
+    places = {name: n for n, name in enumerate(LONGEST)}
+    tests = [list(cases) for _, cases in itertools.groupby(items, _test_of)]
+    tests.sort(key=lambda cases: places.get(cases[0].path.name, len(places)))
+    items[:] = [case for cases in tests for case in sorted(cases, key=lambda c: c.nodeid)]
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +96,28 @@ def settings(postgres: EmbeddedPostgres) -> Settings:
     return given
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports that this process tries, one after the other.
+
+    Below those that the kernel gives to outgoing connections: between the choice of such a port and
+    the moment when a service listens on it, any connection may take it. Workers that run side by
+    side have parts of their own; other runs on the machine start somewhere else.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first, span = 12_000 + worker % 8 * 2_500, 2_500
+    return (first + (os.getpid() * 7 + n) % span for n in itertools.count())
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
     """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from app.access import rules
@@ -37,7 +38,10 @@ def run(monkeypatch: pytest.MonkeyPatch, url: str) -> "Run":
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KOMEK_LOG_LEVEL", "error")
     monkeypatch.setenv("KOMEK_DATABASE_URL", url)
+    # The width is read when a console is made, which is when the commands are first imported.
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("app.cli.out", Console())
+    monkeypatch.setattr("app.cli.err", Console(stderr=True))
     return Run(monkeypatch)
 
 

@@ -8,8 +8,9 @@ import random
 import shlex
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,10 +62,24 @@ class Desk:
         assert process.returncode is not None
         return process.returncode, said.decode() + complained.decode()
 
-    async def run_to_its_death(self, chance: random.Random, longest: float, *words: str) -> bool:
-        """Killed after a random time; whether it ended by itself before."""
+    async def run_to_its_death(
+        self,
+        chance: random.Random,
+        longest: float,
+        *words: str,
+        place: Callable[[], int] | None = None,
+    ) -> bool:
+        """Killed after a random time; whether it ended by itself before.
+
+        With `place`, the time begins when the process has got somewhere: on a busy machine it takes
+        longer than any fixed time until it has started.
+        """
+        before = place() if place else 0
         process = await self.start(*words)
         speaking = asyncio.ensure_future(process.communicate())
+        patience = time.monotonic() + 30
+        while place and place() == before and not speaking.done() and time.monotonic() < patience:
+            await asyncio.wait([speaking], timeout=0.01)
         try:
             async with asyncio.timeout(0.15 + chance.random() * longest):
                 await asyncio.shield(speaking)
@@ -75,6 +90,10 @@ class Desk:
 
     def waiting(self) -> list[Path]:
         return sorted((self.folder / "state" / "outbox").glob("[0-9]*-*"))
+
+    def sent(self) -> int:
+        """How many pieces the exchange has answered for."""
+        return sum(len(list(entry.glob("report-*"))) for entry in self.waiting())
 
     def sheet(self, name: str, rows: list[tuple[object, ...]]) -> Path:
         path = self.folder / name
@@ -112,9 +131,9 @@ async def test_a_push_that_is_killed_again_and_again_ends_with_exactly_the_file(
     async with link.open():
         desk.url = link.url
         for _ in range(KILLS):
-            if await desk.run_to_its_death(chance, 1.5, "push", "stock.csv"):
+            if await desk.run_to_its_death(chance, 1.5, "push", "stock.csv", place=desk.sent):
                 break
-            places.add(sum(len(list(entry.glob("report-*"))) for entry in desk.waiting()))
+            places.add(desk.sent())
         else:
             code, said = await desk.run("push", "stock.csv", "--wait")
             assert code == 0, said
@@ -302,7 +321,8 @@ async def test_a_follower_that_is_killed_at_random_ends_with_exactly_the_ledger(
         await asyncio.sleep(0.05)
         ledger = [e async for e in aze.exchange.events(start)]
     while len(lines_of(events)) < len(ledger):
-        await desk.run_to_its_death(chance, 3.0, *words)
+        got = lambda: events.stat().st_size  # noqa: E731
+        await desk.run_to_its_death(chance, 3.0, *words, place=got)
     assert lines_of(events)[: len(ledger)] == ledger
     assert [e["seq"] for e in lines_of(events)] == list(
         range(start + 1, start + 1 + len(lines_of(events)))
@@ -334,7 +354,7 @@ async def test_a_command_gets_each_event_at_least_once_and_in_order(
 
     async with asyncio.timeout(120):
         while len(set(taken())) < 12:
-            await desk.run_to_its_death(chance, 3.0, *words)
+            await desk.run_to_its_death(chance, 3.0, *words, place=lambda: len(taken()))
     fed = [e["seq"] async for e in aze.exchange.events(start, types=["stock.published"], mine=True)]
     assert sorted(set(taken())) == fed[:12]
     assert taken() == sorted(taken()), "again where it was killed, but never out of order"

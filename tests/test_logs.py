@@ -1,7 +1,10 @@
 """The logs: structured, joined by request ids, without keys and without names of people."""
 
 import asyncio
+import contextlib
+import io
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
 
 from app.embedded import EmbeddedPostgres
+from app.service import logs
 from tests.processes import Running, make_client, make_database, run_sql, running
 from tests.world import BLANKET, System, done, from_pool, people, refused
 
@@ -180,3 +185,26 @@ async def test_a_caller_who_breaks_off_is_no_fault_of_the_service(
     assert [(line["event"], line["level"]) for line in told] == [("request", "info")]
     assert told[0]["status"] == 499, "what nginx calls a client who closed the request"
     refused(await aze.get("/v1/my/stock/broken-off"), 404, "not_found")
+
+
+def test_a_line_goes_to_standard_error_as_it_is_now_not_as_it_was_at_the_first_line() -> None:
+    configured = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        logs.configure("info")
+        log = structlog.get_logger()
+        closed = io.StringIO()
+        with contextlib.redirect_stderr(closed):
+            log.info("first")
+        closed.close()
+        now = io.StringIO()
+        with contextlib.redirect_stderr(now):
+            log.info("second")
+            logging.getLogger("other").warning("third")
+        told = [json.loads(line)["event"] for line in now.getvalue().splitlines()]
+        assert told == ["second", "third"]
+    finally:
+        structlog.configure(**configured)
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -1,5 +1,6 @@
 """A change of a request is taken as it was sent, or refused by the field's own name."""
 
+from tests.test_operations import eventually
 from tests.world import BLANKET, Json, System, goods, people, refused
 
 
@@ -60,3 +61,25 @@ async def test_a_line_of_no_kind_is_told_by_its_kind_and_not_quoted(tur: System)
         "pointer": "/add_lines/0/kind", "code": "union_tag_not_found",
         "message": "This is required.",
     }  # fmt: skip
+
+
+async def test_a_change_that_is_sent_again_changes_nothing_and_is_told_once(tur: System) -> None:
+    request = await tur.request(goods(10))
+    line = {"id": request["lines"][0]["id"], "quantity": 11, "accept_substitutes": True}
+    answers = [
+        await tur.http.patch(f"/v1/requests/{request['id']}", json={"lines": [line]})
+        for _ in range(2)
+    ]
+    assert answers[0].headers["ETag"] == answers[1].headers["ETag"]
+
+    await tur.move("requests", request, "close")
+
+    async def told() -> list[str]:
+        events = await tur.events(type="request.changed,request.closed")
+        return [e["type"] for e in events if e["subject"]["id"] == request["id"]]
+
+    async def is_told() -> bool:
+        return "request.closed" in await told()
+
+    await eventually(is_told)
+    assert await told() == ["request.changed", "request.closed"]

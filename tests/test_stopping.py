@@ -115,6 +115,7 @@ async def is_closed(url: str) -> bool:
         ("1", [signal.SIGINT], False),
         ("1", [signal.SIGTERM], True),
         ("2", [signal.SIGTERM, signal.SIGINT], False),
+        ("2", [signal.SIGTERM], True),
     ],
 )
 def test_the_embedded_database_ends_with_the_service_however_often_it_is_asked(

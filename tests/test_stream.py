@@ -68,7 +68,7 @@ async def head(system: System) -> int:
     body = {"name": f"Mark {random.random()}", "country": system.society, "lat": 1, "lon": 1}
     await system.put(f"/v1/my/sites/{marker}", body)
     site = done(await system.get(f"/v1/my/sites/{marker}"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             seq: int = done(await system.get("/v1/events/head"))["seq"]
             events = await system.events(max(0, seq - 50), type="site.changed,site.opened")
@@ -100,7 +100,7 @@ async def test_an_event_arrives_while_the_listener_waits(tur: System, aze: Syste
             await arrived.put(heard)
 
     listener = asyncio.create_task(wait())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         first = await arrived.get()
         assert first.data is None, "the first sign of life tells where the listener stands"
         lot = await aze.lot(7)

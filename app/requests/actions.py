@@ -59,6 +59,13 @@ class Resized:
     quantity: int
     accept_substitutes: bool | None = None
 
+    def alters(self, line: Any) -> bool:
+        """Whether a stored line is another one after it."""
+        substitutes = self.accept_substitutes
+        return self.quantity != line.requested or (
+            substitutes is not None and substitutes != line.accept_substitutes
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
@@ -256,6 +263,9 @@ async def change(
     changed = {k: v for k, v in fields.items() if present[k] != v}
     existing = await store.list_lines(tx, request)
     _must_fit({line.id: line.kind for line in existing}, resized)
+    # A change that is sent again is told once.
+    known = {line.id: line for line in existing}
+    resized = [part for part in resized if part.alters(known[part.line])]
     moves = [m for part in resized for m in await _resize(tx, request, part)]
     lines = [
         await _line(tx, request, len(existing) + n, line, f"/add_lines/{n}")

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -24,6 +24,20 @@ class _Trace:
         return trace
 
 
+class _StandardError:
+    """Standard error as it is when a line is written.
+
+    Loggers are kept from their first use on: one that was used while standard error was replaced
+    would write into a closed file ever after, and a line of the log would end a call with 500.
+    """
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(level: str) -> None:
     """Let structlog and the standard library's loggers write the same JSON lines.
 
@@ -38,15 +52,16 @@ def configure(level: str) -> None:
         structlog.processors.ExceptionRenderer(_Trace()),
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
+    standard_error = cast(TextIO, _StandardError())
     # Our own lines do not go through the standard library's loggers, which take twice as long for
     # one, and every request has one.
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(standard_error),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(standard_error)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

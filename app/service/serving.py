@@ -3,14 +3,11 @@
 import asyncio
 import contextlib
 import os
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 import uvicorn
@@ -24,7 +21,7 @@ from app.access import actions as access
 from app.catalogue import actions as catalogue
 from app.config import Settings
 from app.db import Database
-from app.service import server
+from app.service import server, signals
 from app.transport import actions as transport
 
 log = structlog.get_logger()
@@ -81,28 +78,15 @@ def database_url(settings: Settings) -> Iterator[str]:
         postgres = embedded.EmbeddedPostgres(settings.data_dir)
     except OSError as error:
         raise embedded.EmbeddedRefused(f"KOMEK_DATA_DIR cannot be used: {error}") from error
-    postgres.start()
     try:
+        # A program that starts the server and is interrupted leaves one behind that nobody knows
+        # of yet. Starting and stopping are bounded in time.
+        with signals.held():
+            postgres.start()
         yield postgres.url
     finally:
-        with _undisturbed():
+        with signals.held():
             postgres.stop()
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals do not interrupt the stop of the database: it is bounded, and must not stay half."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # A service that has stopped ends now; a late signal must not make it look killed.
-            if handler is not _leave:
-                signal.signal(number, handler)
 
 
 def in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -122,20 +106,19 @@ def in_transaction(settings: Settings, do: Callable[[AsyncConnection], Awaitable
 
 def serve(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT; the embedded database ends with it."""
-    # Uvicorn raises the signal again once it has stopped, for whoever started it. Here that is
-    # this function, whose `finally` parts have the database to stop.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    with database_url(settings) as url, _metrics_folder(settings):
+    with (
+        signals.Leaving() as leaving,
+        database_url(settings) as url,
+        _metrics_folder(settings),
+        # Uvicorn takes the signals over and raises them again once it has stopped, for whoever
+        # started it: that is this block.
+        leaving.heard(),
+    ):
         migrate(url)
         asyncio.run(load(settings, url))
         os.environ["KOMEK_DATABASE_URL"] = url
         log.info("listening", host=settings.host, port=settings.port, workers=settings.workers)
         _listen(replace(settings, database_url=url))
-
-
-def _leave(number: int, frame: Any) -> None:
-    sys.exit(0)
 
 
 def _listen(settings: Settings) -> None:
@@ -158,4 +141,8 @@ def _metrics_folder(settings: Settings) -> Iterator[None]:
         prefix="komek-metrics-", dir=settings.metrics_dir, ignore_cleanup_errors=True
     ) as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        yield
+        try:
+            yield
+        finally:
+            # Whoever reads it after this would look for a folder that is gone.
+            os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
