@@ -1,7 +1,7 @@
 """references in one spelling
 
 Revision ID: 0006
-Revises: 0003
+Revises: 0005
 
 A reference that came in decomposed (NFD) is found under its composed form (NFC) from now on. Where
 both are there already, the composed one stays what it is; the other is withdrawn by an import with
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from alembic import op
 
 revision: str = "0006"
-down_revision: str | None = "0003"
+down_revision: str | None = "0005"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
