@@ -170,26 +170,54 @@ def _takes_part(journey: Journey, desk: Desk) -> bool:
 
 
 async def _boards(week: Week) -> None:
+    for emergency in {request.emergency for request in week.book.requests.values()}:
+        for cancelled in (False, True):
+            boards = [await _board(d, emergency, cancelled) for d in week.desks.values()]
+            assert all(board == boards[0] for board in boards), "everybody sees one board"
+            _on_board(week, boards[0], emergency, cancelled)
+
+
+async def _board(desk: Desk, emergency: str, cancelled: bool) -> Json:
+    """The pages of a board, put together; its totals are the same on each."""
+    asked: Json = {"limit": 7, "include_cancelled": cancelled}
+    board = page = await desk.get(f"/v1/emergencies/{emergency}/board", **asked)
+    while page["next"] is not None:
+        more = {**asked, "cursor": page["next"]}
+        page = await desk.get(f"/v1/emergencies/{emergency}/board", **more)
+        assert page["totals"] == board["totals"]
+        board["lines"] += page["lines"]
+        board["unsolicited"] += page["unsolicited"]
+    return board | {"next": None}
+
+
+def _on_board(week: Week, board: Json, emergency: str, cancelled: bool) -> None:
     book = week.book
-    for emergency in {request.emergency for request in book.requests.values()}:
-        boards = [await d.get(f"/v1/emergencies/{emergency}/board") for d in week.desks.values()]
-        assert all(board == boards[0] for board in boards), "everybody sees one board"
-        lines = {line["line"]: line for line in boards[0]["lines"]}
-        asks = {a.id: a for r in book.requests.values() if r.emergency == emergency for a in r.asks}
-        assert lines.keys() == asks.keys()
-        for id_, ask in asks.items():
-            assert _of_line(lines[id_]) == _figures(book, ask), id_
-            given = {
-                x["society"]: {name: x[name] for name in FIGURES} for x in lines[id_]["societies"]
-            }
-            assert {s: f for s, f in given.items() if any(f.values())} == {
-                s: f for s in week.desks if any((f := book.figures(ask, s)).values())
-            }
-        unasked = {
-            (x["society"], x["to"], x["item"]): {name: x[name] for name in FIGURES}
-            for x in boards[0]["unsolicited"]
+    lines = {line["line"]: line for line in board["lines"]}
+    asks = {
+        ask.id: ask
+        for request in book.requests.values()
+        if request.emergency == emergency and (cancelled or request.status != "cancelled")
+        for ask in request.asks
+    }
+    assert lines.keys() == asks.keys()
+    totals: dict[str, Counter[str]] = {}
+    for id_, ask in asks.items():
+        figures = _figures(book, ask)
+        totals.setdefault(ask.code, Counter()).update(figures | {"lines": 1})
+        assert _of_line(lines[id_]) == figures, id_
+        given = {x["society"]: {name: x[name] for name in FIGURES} for x in lines[id_]["societies"]}
+        assert {s: f for s, f in given.items() if any(f.values())} == {
+            s: f for s in week.desks if any((f := book.figures(ask, s)).values())
         }
-        assert unasked == _unasked(book, emergency)
+    assert totals == {
+        total["item"] or total["skill"]: {**_of_line(total), "lines": total["lines"]}
+        for total in board["totals"]
+    }
+    unasked = {
+        (x["society"], x["to"], x["item"]): {name: x[name] for name in FIGURES}
+        for x in board["unsolicited"]
+    }
+    assert unasked == _unasked(book, emergency)
 
 
 def _unasked(book: Book, emergency: str) -> dict[tuple[str, str, str], dict[str, int]]:
