@@ -324,7 +324,7 @@ def _public(secret: Secret) -> list[str]:
         "/openapi.json",
     ]
     lists = [
-        f"{name.split(' ')[1]}?limit=200"
+        name.split(" ")[1] + ("" if name.endswith("/export") else "?limit=200")
         for name in every_route()
         if name.startswith("GET ") and "{" not in name and name not in ENDLESS | {"GET /v1/routes"}
     ]
