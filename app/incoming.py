@@ -100,7 +100,14 @@ async def published(tx: AsyncConnection) -> tuple[int, int]:
 async def give_back(tx: AsyncConnection, query: str, society: str, file: IO[bytes]) -> None:
     """The rows of a query on the society `$1`, from one snapshot, as CSV into a file."""
     driver: Any = (await tx.get_raw_connection()).driver_connection
-    await driver.copy_from_query(query, society, output=file, format="csv")
+    try:
+        await driver.copy_from_query(query, society, output=file, format="csv")
+    except BaseException:
+        # Where the file could not take it, the rest of the answer is still on its way: the next
+        # call on this connection would wait for ever.
+        if tx.sync_connection is not None:
+            tx.sync_connection.invalidate()
+        raise
 
 
 def instant(column: str) -> str:

@@ -181,7 +181,9 @@ async def test_a_full_disk_is_told_as_such_wherever_it_is_met(
         with pytest.raises(AppError) as caught:
             await _inspected(inspection, f"{HEAD}\nA,B,c,5\n".encode(), "csv", full())
         assert caught.value.code == "no_space"
-    await aze.lot(1)
+    # So many that the disk is full while the database is still answering.
+    site = await aze.site()
+    await bring(aze, sheet(*(f"{fresh('many')},{BLANKET},{site},5" for _ in range(600))))
     monkeypatch.setattr("app.uploads.tempfile.TemporaryFile", full)
     for answer in (
         await sent(aze, sheet(f"{fresh('full')},{BLANKET},central,5")),
@@ -191,6 +193,9 @@ async def test_a_full_disk_is_told_as_such_wherever_it_is_met(
         problem = refused(answer, 507, "no_space")
         assert "database" not in json.dumps(problem)
         assert int(answer.headers["retry-after"]) > 0
+    monkeypatch.undo()
+    for _ in range(20):
+        assert (await aze.get("/v1/my/stock")).status_code == 200, "no connection is left behind"
 
 
 def test_a_full_disk_of_the_database_is_no_failure_of_the_link() -> None:
