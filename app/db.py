@@ -318,7 +318,18 @@ class Database:
         """A connection for single SELECTs, without a transaction around them."""
         try:
             async with self.engine.connect() as connection:
-                yield connection
+                try:
+                    yield connection
+                except AppError:
+                    # Said between two statements: the connection is as good as before.
+                    raise
+                except BaseException:
+                    # In the midst of one: its answer may still be on its way, such as the rest of
+                    # an export that a full disk did not take. The driver then waits for a word of
+                    # the server that never comes, and so would the next call on this connection.
+                    if connection.sync_connection is not None:
+                        connection.sync_connection.invalidate()
+                    raise
         except _REFUSED as error:
             raise self._refusal(error) from error
 
