@@ -76,7 +76,7 @@ class Exchange(APIRoute):
             await admit(request, permission)
             await unknown_input.refuse(request)
             if reads:
-                async with request.state.share.reading() as connection:
+                async with share_of(request).reading() as connection:
                     request.state.connection = connection
                     response = await inner(request)
                 return _unless_known(request, response)
@@ -101,7 +101,6 @@ async def admit(request: Request, permission: May) -> None:
         raise too_many_calls()
     permission.check(caller)
     _each_once(request)
-    state.share = share_of(request)
 
 
 def share_of(request: Request, what: str = "", size: int = 0) -> Connections:
@@ -158,6 +157,7 @@ class Question(Exchange):
             await admit(request, permission)
             await unknown_input.refuse(request)
             if request.method in _READS:
+                request.state.share = share_of(request)
                 return _unless_known(request, await _while_here(request, inner(request)))
             body = await request.body()
             if has_body:

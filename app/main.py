@@ -113,6 +113,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        # What the service tells of itself are its metrics and its log. Asking at every call whether
+        # somebody has set OpenTelemetry up costs as much as taking a connection.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         # A redirect would lead to whichever host the request named, and turn a POST over.
         redirect_slashes=False,
         # The route's function names the operation: client generators make method names of it.

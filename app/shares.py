@@ -4,9 +4,9 @@ What a worker does by itself has connections of its own (`Own`): neither a probe
 a key, nor a chore ever waits behind callers.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -80,39 +80,28 @@ class Share:
     _gone: Gone | None
     _weight: int = 1
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `Database.transaction`, in turn."""
-        await self._turn()
-        try:
-            async with self._database.transaction() as tx:
-                yield tx
-        finally:
-            self._turns.give_back(self._party)
+        return _InTurn(self, self._database.transaction())
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `Database.reading`, in turn."""
-        await self._turn()
-        try:
-            async with self._database.reading() as connection:
-                yield connection
-        finally:
-            self._turns.give_back(self._party)
+        return _InTurn(self, self._database.reading())
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `Database.snapshot`, in turn."""
-        await self._turn()
-        try:
-            async with self._database.snapshot() as tx:
-                yield tx
-        finally:
-            self._turns.give_back(self._party)
+        return _InTurn(self, self._database.snapshot())
 
-    async def _turn(self) -> None:
-        if self._turns.take(self._party):
-            return
+    def take(self) -> bool:
+        """Take a place at once; False where the party has to wait."""
+        return self._turns.take(self._party)
+
+    def give_back(self) -> None:
+        """Give a place back."""
+        self._turns.give_back(self._party)
+
+    async def wait(self) -> None:
+        """Wait for a place; raises 503 `busy` and 429 `rate_limited`."""
         try:
             await self._turns.wait(self._party, self._wait, self._gone, self._weight)
         except TimeoutError:
@@ -127,6 +116,41 @@ class Share:
             ) from None
         except Left:
             raise ClientDisconnect from None
+
+
+class _InTurn(AbstractAsyncContextManager[AsyncConnection]):
+    """A connection that is taken when it is the party's turn.
+
+    Written out, because a generator more around every call costs as much as the turn itself.
+    """
+
+    __slots__ = ("_connection", "_share")
+
+    def __init__(
+        self, share: Share, connection: AbstractAsyncContextManager[AsyncConnection]
+    ) -> None:
+        self._share = share
+        self._connection = connection
+
+    async def __aenter__(self) -> AsyncConnection:
+        if not self._share.take():
+            await self._share.wait()
+        try:
+            return await self._connection.__aenter__()
+        except BaseException:
+            self._share.give_back()
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return await self._connection.__aexit__(kind, error, trace)
+        finally:
+            self._share.give_back()
 
 
 class Own:

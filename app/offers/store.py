@@ -57,7 +57,14 @@ offers = Table(
         name="status",
     ),
     CheckConstraint("(ref IS NULL) = (body_digest IS NULL)", name="ref"),
-    UniqueConstraint("society", "ref", name="uq_offers_society_ref"),
+    # Partial, so that an offer without a reference costs nothing more.
+    Index(
+        "uq_offers_society_ref",
+        "society",
+        "ref",
+        unique=True,
+        postgresql_where=text("ref IS NOT NULL"),
+    ),
     Index("ix_offers_due", "expires_at", postgresql_where=text("status = 'proposed'")),
     Index("ix_offers_request", "request", "id"),
     Index("ix_offers_society", "society", "id"),

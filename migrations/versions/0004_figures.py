@@ -80,13 +80,19 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_offers_ref"), "offers", "(ref IS NULL) = (body_digest IS NULL)"
     )
-    op.create_unique_constraint("uq_offers_society_ref", "offers", ["society", "ref"])
+    op.create_index(
+        "uq_offers_society_ref",
+        "offers",
+        ["society", "ref"],
+        unique=True,
+        postgresql_where=sa.text("ref IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
     """Undo."""
 
-    op.drop_constraint("uq_offers_society_ref", "offers", type_="unique")
+    op.drop_index("uq_offers_society_ref", table_name="offers")
     op.drop_constraint(op.f("ck_offers_ref"), "offers", type_="check")
     op.drop_column("offers", "warnings")
     op.drop_column("offers", "body_digest")
