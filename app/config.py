@@ -50,7 +50,7 @@ class Settings:
     statement_timeout: float = 15.0
     lock_timeout: float = 4.0
     limits: bool = True
-    calls_per_second: int = 200
+    calls_per_second: int = 500
     queue: int = 500
     streams: int = 100
     body_limit: int = 1_048_576

@@ -352,6 +352,22 @@ async def test_every_fault_is_named_and_not_the_first_alone(
         assert report.further == 0
 
 
+async def test_losses_that_the_ledger_does_not_know_of_reopen_no_need_unseen(
+    settings: Settings, played: str
+) -> None:
+    async with _copy(settings, played) as (url, connection):
+        told = await connection.fetchrow(
+            "UPDATE request_lines SET losses = losses + 1 "
+            "WHERE accepted > losses RETURNING id, losses"
+        )
+        assert told is not None
+        report = await verify(url)
+        assert (
+            f"losses of line:{told['id']}: the ledger adds up to {told['losses'] - 1}, "
+            f"the table says {told['losses']}" in report.faults
+        )
+
+
 async def test_of_very_many_faults_the_first_are_named_and_the_others_counted(
     settings: Settings, played: str
 ) -> None:

@@ -43,7 +43,8 @@ SELECT 'lot:' || l.id AS account, f.figure, f.value FROM lots l,
     LATERAL (VALUES ('reserved', l.reserved), ('quantity', l.quantity)) AS f(figure, value)
 UNION ALL
 SELECT 'line:' || l.id, f.figure, f.value FROM request_lines l,
-    LATERAL (VALUES ('requested', l.requested), ('accepted', l.accepted)) AS f(figure, value)
+    LATERAL (VALUES ('requested', l.requested), ('accepted', l.accepted), ('losses', l.losses))
+        AS f(figure, value)
 UNION ALL
 SELECT 'line:' || p.line, f.figure, sum(f.value)::bigint FROM pledges p,
     LATERAL (VALUES ('offered', p.offered), ('dispatched', p.dispatched),
@@ -68,6 +69,7 @@ PROPORTIONS = (
     ("offer_line", ("dispatched",), "planned"),
     ("offer_line", ("received", "damaged", "lost"), "dispatched"),
     ("line", ("dispatched",), "accepted"),
+    ("line", ("losses",), "accepted"),
     ("line", ("received", "damaged", "lost"), "dispatched"),
 )
 
@@ -352,6 +354,12 @@ def _moves(row: Any, told: Any, place: int) -> list[tuple[Any, ...]]:
         counted, lot = json.loads(row["private"])["content"], f"lot:{told['subject']['id']}"
         made += [(lot, figure, counted[figure], True) for figure in ("quantity", _KEEP_BACK)]
     made += [(m["account"], m["figure"], m["by"], False) for m in told["data"].get("moves", ())]
+    # What is lost or damaged stands at the request line as one figure too: it reopens the need.
+    made += [
+        (account, "losses", by, False)
+        for account, figure, by, _ in made
+        if figure in ("damaged", "lost") and str(account).startswith("line:")
+    ]
     for account, figure, amount, _ in made:
         if type(amount) is not int or not (account + figure).isascii() or "\0" in account + figure:
             raise ValueError("this is no move")

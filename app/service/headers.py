@@ -84,13 +84,13 @@ _RATE_LIMIT: Json = {
         "description": "How many calls your society may send to one worker: `q` in any `w` "
         "seconds (draft-ietf-httpapi-ratelimit-headers). Left out where there is no limit.",
         "schema": {"type": "string"},
-        "example": '"calls";q=2000;w=10',
+        "example": '"calls";q=5000;w=10',
     },
     "RateLimit": {
         "description": "What is left of it: `r` calls; it is all of them again after `t` seconds "
         "without a call.",
         "schema": {"type": "string"},
-        "example": '"calls";r=1998;t=1',
+        "example": '"calls";r=4998;t=1',
     },
 }
 _FILE_NAME: Json = {
