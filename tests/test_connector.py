@@ -12,18 +12,20 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from app import clock
 from app.client.exchange import Exchange
 from app.client.following import Heard
 from app.connector.handing import CommandFailed, ToCommand, ToFile, follow, read_cursor
 from app.connector.settings import Misused
-from tests.conftest import Service, make_key
+from tests.conftest import Service, free_port, make_key
 from tests.proxy import PoorLink
-from tests.world import BLANKET, Json, System, done, fresh
+from tests.world import BLANKET, Json, System, done, fresh, from_lot, goods
 
 LONG = os.environ.get("KOMEK_HYPOTHESIS") == "long"
 ROWS = EVENTS = 10_000 if LONG else 400
@@ -410,3 +412,30 @@ def test_a_file_with_something_else_is_left_alone(tmp_path: Path, strange: bytes
     with pytest.raises(Misused, match="something else"):
         ToFile(path).begin()
     assert path.read_bytes() == strange
+
+
+async def test_a_list_that_waited_does_not_bring_back_what_has_left_meanwhile(
+    desk: Desk, aze: System, tur: System
+) -> None:
+    """Counted and pushed on Monday without a link; 600 leave; it is sent on Wednesday."""
+    lot = await aze.lot(1000, as_of=clock.text(clock.now() - timedelta(days=4)))
+    path = desk.sheet("stock.csv", [(lot["ref"], BLANKET, "central", 1000)])
+    monday = clock.now() - timedelta(days=2)
+    os.utime(path, (monday.timestamp(), monday.timestamp()))
+    exchange, desk.url = desk.url, f"http://127.0.0.1:{free_port()}"
+    desk.settings["KOMEK_CONNECTOR_PIECE"] = "4096"
+    code, said = await desk.run("push", "stock.csv", "--patience", "1")
+    assert code == 3, said
+    request = await tur.request(goods(1000))
+    offer = await tur.accept(await aze.offer(request, from_lot(request, lot, 600)))
+    await aze.move("consignments", await aze.consign(offer, 600), "dispatch")
+    # The link is back: what waits goes to the address that it was pushed to.
+    [waiting] = desk.waiting()
+    manifest = json.loads((waiting / "manifest.json").read_text())
+    (waiting / "manifest.json").write_text(json.dumps(manifest | {"url": exchange}))
+    desk.url = exchange
+    code, said = await desk.run("outbox", "send")
+    assert code == 0, said
+    told = await aze.own_lot(lot)
+    assert (told["quantity"], told["available"]) == (400, 400)
+    assert abs(datetime.fromisoformat(told["as_of"]) - monday) < timedelta(seconds=1)
