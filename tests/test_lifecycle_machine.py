@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 from app import clock
 from app.config import Settings
 from app.ledger.verifying import verify
-from app.offers import actions as offering
 from tests.elsewhere import Exchange, exchange_of_its_own
 from tests.model import NEVER, Asked, Journey, Line, Lot, Offer, Pool, Promise, Request
+from tests.sweep import expire_due
 from tests.world import BLANKET, Json, fresh
 
 REQUESTERS, PROVIDERS, STRANGER = ("TUR", "KAZ"), ("AZE", "KGZ"), "UZB"
@@ -126,7 +126,7 @@ class Life(RuleBasedStateMachine):
     def sweep(self) -> None:
         async def expire() -> None:
             async with self.exchange.service.database.transaction() as tx:
-                await offering.expire_due(tx)
+                await expire_due(tx)
 
         asyncio.run_coroutine_threadsafe(expire(), self.loop).result(30)
 

@@ -14,7 +14,6 @@ import pytest_asyncio
 
 from app import calls, clock
 from app.config import Settings
-from app.offers import actions as offering
 from app.offers import store
 from tests.conftest import Service
 from tests.elsewhere import Exchange, exchange_of_its_own
@@ -24,6 +23,7 @@ from tests.rivals import (
     look_at_pools_only,
     reserve_by_reading_first,
 )
+from tests.sweep import expire_due
 from tests.world import Json, System, done, fresh, from_lot, from_pool, goods, people, refused
 
 Trial = Callable[[System, System], Awaitable[None]]
@@ -272,7 +272,7 @@ async def test_an_offer_that_is_accepted_while_it_expires_is_one_or_the_other(
     async def sweep() -> None:
         while True:
             async with service.database.transaction() as tx:
-                if await offering.expire_due(tx) == 0 and clock.now() == after:
+                if await expire_due(tx) == 0 and clock.now() == after:
                     return
             await asyncio.sleep(0)
 
@@ -415,7 +415,7 @@ async def test_offers_that_name_the_same_lots_in_any_order_never_block_each_othe
     async def sweep() -> None:
         for _ in range(60):
             async with service.database.transaction() as tx:
-                await offering.expire_due(tx)
+                await expire_due(tx)
             await asyncio.sleep(0.02)
 
     now = datetime.now(UTC)

@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, idempotency
 from app.config import Settings
 from app.errors import AppError
-from app.offers import actions as offering
 from app.service import chores
 from app.stock import reserving as stock
 from tests.conftest import Enrol, Service
 from tests.elsewhere import Exchange, exchange_of_its_own
+from tests.sweep import expire_due
 from tests.world import Json, System, done, fresh, from_lot, from_pool, goods, people, refused
 
 QUAKE: Json = {
@@ -483,7 +483,7 @@ async def test_an_offer_that_was_swept_is_not_answered_from_memory(
         async with asyncio.timeout(30):
             while (await aze.see_offer(offer))["status"] == "proposed":
                 async with service.database.transaction() as tx:
-                    await offering.expire_due(tx)
+                    await expire_due(tx)
     finally:
         clock.set_source(None)
     seen = await aze.http.get(f"/v1/offers/{offer['id']}", headers={"If-None-Match": tag})

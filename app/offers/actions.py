@@ -363,15 +363,6 @@ async def expire(tx: AsyncConnection, offer: UUID) -> None:
         await _drop(tx, Actor(row.society, None), row, "expired", reason)
 
 
-async def expire_due(tx: AsyncConnection) -> int:
-    """End one proposal that is due; 0 where there is none."""
-    offer = await find_due(tx, ())
-    if offer is None:
-        return 0
-    await expire(tx, offer)
-    return 1
-
-
 async def count_by_state(tx: AsyncConnection) -> dict[str, int]:
     """Open offers by state, for the operator's metrics."""
     return {"proposed": 0, "accepted": 0} | await store.count_live(tx)
